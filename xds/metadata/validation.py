@@ -1,0 +1,407 @@
+"""Gate 0: is the metadata of a submission valid? Every error at once, in an order that does not change.
+
+ITI-41 and ITI-42 call `check` before anything is stored, then `submission` for the typed values.
+It judges by the message alone (what needs the registry is the registry's to check), reads the tables of
+`attributes` and `rules`, and must never repair, nor quote a value other than object ids and unique ids.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, Literal
+
+from xds.errors import DataTypeError, RegistryError
+from xds.metadata import attributes, entries, names
+from xds.metadata.attributes import Attribute, Children, Coding, Table
+from xds.metadata.datatypes import CHECKS, dtm_low
+from xds.metadata.ebrim import OWNER, adopt_siblings, is_uuid
+from xds.metadata.model import RegistryObject, Submission
+from xds.metadata.rules import RULES
+
+Transaction = Literal["ITI-41", "ITI-42"]
+
+_VALUE_LENGTH: Final = 256
+_TEXT_LENGTH: Final = 1024
+
+_TYPES: Final = frozenset({names.HAS_MEMBER, *names.RELATIONSHIPS})
+_UPDATE_TYPES: Final = frozenset(
+    {
+        "urn:ihe:iti:2010:AssociationType:UpdateAvailabilityStatus",
+        "urn:ihe:iti:2010:AssociationType:SubmitAssociation",
+    }
+)
+#: Relationships whose target is in the registry, never in the message (ITI TF-3 4.2.2.2).
+_TO_REGISTERED: Final = frozenset({*names.REPLACEMENTS, names.IS_SNAPSHOT_OF})
+_STATUS: Final = "SubmissionSetStatus"
+#: What a SubmissionSet's member is -> the status its HasMember carries (ITI TF-3 4.2.2.1.1).
+_STATUSES: Final = {"DocumentEntry": ("Original",), "registered": ("Reference",)}
+
+#: What a rule check yields: rule id, location, detail. The location of an object's own parts is below its id.
+_Finding = tuple[str, str, str]
+_Findings = Iterator[_Finding]
+
+
+def check(objects: Sequence[RegistryObject], *, transaction: Transaction) -> tuple[RegistryError, ...]:
+    """Every error of a submission: object by object in message order and table order, then the whole.
+
+    Slots that no table knows are never an error, whatever their name: they are stored and given back, so that
+    a sender's local additions survive (ITI TF-3 4.2.3.1.6 wants them URN-named; the reader need not insist).
+    """
+    message = _Message(adopt_siblings(objects), transaction)
+    return tuple(
+        RULES[rule_id].error(rule_id, location, transaction, detail)
+        for rule_id, location, detail in _all(message)
+    )
+
+
+def submission(objects: Sequence[RegistryObject]) -> Submission:
+    """The typed content of a message in which `check` found nothing."""
+    found: dict[str, list[RegistryObject]] = {table.name: [] for table in attributes.TABLES}
+    for obj in adopt_siblings(objects):
+        table = attributes.table_of(obj)
+        if table is not None:
+            found[table.name].append(obj)
+    return Submission(
+        entries.submission_set(found["SubmissionSet"][0]),
+        tuple(map(entries.document_entry, found["DocumentEntry"])),
+        tuple(map(entries.folder, found["Folder"])),
+        tuple(map(entries.association, found["Association"])),
+    )
+
+
+class _Message:
+    """The objects of one message with what the rules ask about them."""
+
+    __slots__ = ("by_id", "children", "objects", "tables", "transaction")
+
+    def __init__(self, objects: tuple[RegistryObject, ...], transaction: Transaction) -> None:
+        self.objects: Final = objects
+        self.transaction: Final = transaction
+        self.tables: Final = [attributes.table_of(obj) for obj in objects]
+        self.children: Final = [Children(obj) for obj in objects]
+        #: id -> table name of the first object with that id.
+        self.by_id: Final[dict[str, str]] = {}
+        for obj, table in zip(objects, self.tables, strict=True):
+            if obj.id and table is not None:
+                self.by_id.setdefault(obj.id, table.name)
+
+    def of(self, *tables: Table) -> Iterator[tuple[Table, Children]]:
+        """The objects of these tables in message order."""
+        for table, children in zip(self.tables, self.children, strict=True):
+            if table is not None and table in tables:
+                yield table, children
+
+    def associations(self, *types: str) -> Iterator[RegistryObject]:
+        """The associations of these types in message order."""
+        for obj in self.objects:
+            if obj.kind == "Association" and obj.attributes.get("associationType") in types:
+                yield obj
+
+    def kind(self, reference: str) -> str:
+        """What a reference names: a table's name, "registered" for a UUID that is not here, else nothing."""
+        return self.by_id.get(reference) or ("registered" if is_uuid(reference) else "")
+
+
+def _all(message: _Message) -> _Findings:
+    seen: set[str] = set()
+    for obj, table, children in zip(message.objects, message.tables, message.children, strict=True):
+        if obj.id:
+            if obj.id in seen:
+                yield "object-id-unique", obj.id, ""
+            seen.add(obj.id)
+        yield from _object(obj, table, children, message.transaction)
+    for rule in _WHOLE:
+        yield from rule(message)
+
+
+# ---- one object
+
+
+def _object(
+    obj: RegistryObject, table: Table | None, children: Children, transaction: Transaction
+) -> _Findings:
+    here = obj.id
+    if table is None:
+        if obj.kind == "Classification":
+            yield "classification-nested", here, ""
+        elif obj.kind == "RegistryPackage":
+            yield "package-label", here, ""
+            yield from _parts(obj, here)
+        else:
+            yield "object-kind", here, ""
+        return
+    lid = obj.attributes.get("lid")
+    if lid is not None and lid != here:
+        yield "object-lid-first", f"{here}/logicalID", ""
+    yield from _parts(obj, here)
+    for attribute in table.attributes:
+        yield from _attribute(attribute, table, children, transaction)
+    if table is attributes.DOCUMENT_ENTRY:
+        yield from _document_entry(children)
+    elif table is attributes.ASSOCIATION:
+        yield from _association(obj, children)
+    yield from _nested(obj, table)
+
+
+def _parts(obj: RegistryObject, here: str) -> _Findings:
+    """Slot names and lengths of an object and of everything in it."""
+    names_seen: set[str] = set()
+    for slot in obj.slots:
+        if slot.name in names_seen:
+            yield "slot-unique", f"{here}/{slot.name}", ""
+        names_seen.add(slot.name)
+        for value in slot.values:
+            if len(value) > _VALUE_LENGTH:
+                yield "value-length", f"{here}/{slot.name}", ""
+                break
+    for text in (*obj.name, *obj.description):
+        if len(text.value) > _TEXT_LENGTH:
+            yield "value-length", f"{here}/{'title' if text in obj.name else 'comments'}", ""
+    for child in obj.classifications:
+        place = f"{here}/{_LABELS.get(child.attributes.get('classificationScheme', ''), 'Classification')}"
+        if len(child.attributes.get("nodeRepresentation", "")) > _VALUE_LENGTH:
+            yield "value-length", place, ""
+        yield from _parts(child, place)
+    for child in obj.external_identifiers:
+        place = (
+            f"{here}/{_LABELS.get(child.attributes.get('identificationScheme', ''), 'ExternalIdentifier')}"
+        )
+        if len(child.attributes.get("value", "")) > _VALUE_LENGTH:
+            yield "value-length", place, ""
+        yield from _parts(child, place)
+
+
+#: Scheme UUID -> IHE's name of the attribute, for locations.
+_LABELS: Final = {
+    a.key: a.name
+    for table in attributes.TABLES
+    for a in table.attributes
+    if a.coding in (Coding.CODE, Coding.AUTHOR, Coding.IDENTIFIER)
+}
+
+
+def _attribute(attribute: Attribute, table: Table, children: Children, transaction: Transaction) -> _Findings:
+    rule = f"{table.prefix}-{attribute.name}-"
+    place = f"{children.obj.id}/{attribute.name}"
+    if attribute.coding is Coding.NODE:
+        if attribute.prohibited(transaction) and attribute.key in children.nodes:
+            yield f"{rule}prohibited", place, ""
+        return
+    if attribute.coding is Coding.AUTHOR:
+        for author in children.classifications.get(attribute.key, ()):
+            yield from _author(author, table.prefix, f"{children.obj.id}/")
+        return
+    if attribute.coding is Coding.CODE:
+        count = len(children.classifications.get(attribute.key, ()))
+        texts: tuple[str, ...] = ()
+    else:
+        texts = children.texts(attribute)
+        count = len(texts)
+    if not count:
+        if attribute.required(transaction):
+            yield f"{rule}required", place, ""
+        return
+    if count > 1 and f"{rule}single" in RULES:
+        yield f"{rule}single", place, ""
+    typed = CHECKS.get(attribute.type)
+    if typed is not None:
+        yield from _typed(typed, texts, f"{rule}type", place)
+    if attribute.maximum and any(len(text) > attribute.maximum for text in texts):
+        yield f"{rule}length", place, ""
+
+
+def _typed(typed: Callable[[str], object], texts: Sequence[str], rule_id: str, place: str) -> _Findings:
+    for number, text in enumerate(texts, 1):
+        try:
+            typed(text)
+        except DataTypeError as error:
+            position = f" (value {number})" if len(texts) > 1 else ""
+            yield rule_id, place, f"{error}{position}"
+
+
+def _author(author: RegistryObject, prefix: str, here: str) -> _Findings:
+    slots = attributes.slot_values(author)
+    if not any(slots.get(name) for name in attributes.AUTHOR_IDENTITIES):
+        yield f"{prefix}-author-identity", f"{here}author", ""
+    for name, data_type, _, many in attributes.AUTHOR_SLOTS:
+        values = slots.get(name, ())
+        if len(values) > 1 and not many:
+            yield f"{prefix}-{name}-single", f"{here}{name}", ""
+        typed = CHECKS.get(data_type)
+        if typed is not None:
+            yield from _typed(typed, values, f"{prefix}-{name}-type", f"{here}{name}")
+
+
+def _document_entry(children: Children) -> _Findings:
+    here = children.obj.id
+    if children.obj.attributes.get("objectType") == names.ON_DEMAND:
+        yield "DE-objectType-stable", f"{here}/objectType", ""
+    start, stop = (_time(children.slots.get(name, ())) for name in ("serviceStartTime", "serviceStopTime"))
+    if start is not None and stop is not None and start > stop:
+        yield "DE-serviceTime-order", f"{here}/serviceStartTime", ""
+    fields = Counter(value.partition("|")[0] for value in children.slots.get("sourcePatientInfo", ()))
+    if fields["PID-7"] > 1 or fields["PID-8"] > 1:
+        yield "DE-sourcePatientInfo-once", f"{here}/sourcePatientInfo", ""
+
+
+def _time(values: Sequence[str]) -> int | None:
+    try:
+        return dtm_low(values[0]) if values else None
+    except DataTypeError:
+        return None
+
+
+def _association(obj: RegistryObject, children: Children) -> _Findings:
+    kind = obj.attributes.get("associationType")
+    if kind in _UPDATE_TYPES:
+        yield "AS-associationType-submission", f"{obj.id}/associationType", ""
+    elif kind is not None and kind not in _TYPES:
+        yield "AS-associationType-known", f"{obj.id}/associationType", ""
+    if kind == names.HAS_MEMBER and names.ASSOCIATION_DOCUMENTATION in children.classifications:
+        yield "AS-associationDocumentation-relationship", f"{obj.id}/associationDocumentation", ""
+
+
+def _nested(obj: RegistryObject, table: Table) -> _Findings:
+    """The Classifications and ExternalIdentifiers of an object, in the order they stand in it."""
+    coded = {a.key for a in table.attributes if a.coding is Coding.CODE}
+    identifiers = {a.key: a for a in table.attributes if a.coding is Coding.IDENTIFIER}
+    for child in obj.classifications:
+        scheme = child.attributes.get("classificationScheme", "")
+        place = f"{obj.id}/{_LABELS.get(scheme, 'Classification')}"
+        if child.attributes.get(OWNER["Classification"]) != obj.id:
+            yield "classification-owner", place, ""
+        if bool(scheme) == bool(child.attributes.get("classificationNode")):
+            yield "classification-form", place, ""
+        if scheme in coded:
+            yield from _code(child, place)
+    for child in obj.external_identifiers:
+        attribute = identifiers.get(child.attributes.get("identificationScheme", ""))
+        place = f"{obj.id}/{attribute.name if attribute else 'ExternalIdentifier'}"
+        if child.attributes.get(OWNER["ExternalIdentifier"]) != obj.id:
+            yield "identifier-owner", place, ""
+        if attribute is not None and [text.value for text in child.name] != [
+            table.identifier_name(attribute)
+        ]:
+            yield "identifier-name", place, ""
+
+
+def _code(child: RegistryObject, place: str) -> _Findings:
+    if not child.attributes.get("nodeRepresentation"):
+        yield "code-value", place, ""
+    schemes = attributes.slot_values(child).get("codingScheme", ())
+    if len(schemes) != 1 or not schemes[0]:
+        yield "code-scheme", place, ""
+    # IHE asks senders for a display name, and forbids a registry to judge it (ITI TF-2 3.42.4.1.3.3.3):
+    # absence is accepted, a name without text is not.
+    if any(not text.value for text in child.name):
+        yield "code-display", place, ""
+
+
+# ---- the whole message
+
+
+def _one_submission_set(message: _Message) -> _Findings:
+    sets = [children.obj.id for _, children in message.of(attributes.SUBMISSION_SET)]
+    if len(sets) != 1:
+        yield "submission-set-one", sets[1] if sets else "", ""
+
+
+def _unique_ids(message: _Message) -> _Findings:
+    seen: set[str] = set()
+    for table, children in message.of(*_IDENTIFIED):
+        own = dict.fromkeys(_identifier(table, children, "uniqueId"))
+        for unique_id in own:
+            if unique_id in seen:
+                yield "uniqueId-message", f"{children.obj.id}/uniqueId", unique_id
+        seen.update(own)
+
+
+def _patient_ids(message: _Message) -> _Findings:
+    expected = next(
+        (
+            patient
+            for table, children in message.of(attributes.SUBMISSION_SET)
+            for patient in _identifier(table, children, "patientId")
+        ),
+        None,
+    )
+    for table, children in message.of(*_IDENTIFIED):
+        for patient in _identifier(table, children, "patientId"):
+            if expected is not None and patient != expected:
+                yield "patientId-message", f"{children.obj.id}/patientId", ""
+
+
+_IDENTIFIED: Final = (attributes.DOCUMENT_ENTRY, attributes.SUBMISSION_SET, attributes.FOLDER)
+
+
+def _identifier(table: Table, children: Children, name: str) -> tuple[str, ...]:
+    """The values of patientId or uniqueId that are there; empty ones are reported as such, not compared."""
+    found = children.identifiers.get(table.scheme(name), ())
+    return tuple([value for value in [i.attributes.get("value") for i in found] if value])
+
+
+_MEMBERS: Final = ((attributes.DOCUMENT_ENTRY, "member-document"), (attributes.FOLDER, "member-folder"))
+
+
+def _members(message: _Message) -> _Findings:
+    sets = {children.obj.id for _, children in message.of(attributes.SUBMISSION_SET)}
+    links = [
+        (link, link.attributes.get("sourceObject", ""), link.attributes.get("targetObject", ""))
+        for link in message.associations(names.HAS_MEMBER)
+    ]
+    in_set = {target for _, source, target in links if source in sets}
+    into_folders = {link.id for link, source, _ in links if message.kind(source) in ("Folder", "registered")}
+    for table, rule_id in _MEMBERS:
+        for _, children in message.of(table):
+            if sets and children.obj.id not in in_set:
+                yield rule_id, children.obj.id, ""
+    for link, source, target in links:
+        source_kind, target_kind = message.kind(source), message.kind(target)
+        for end, kind in (("sourceObject", source_kind), ("targetObject", target_kind)):
+            if not kind and link.attributes.get(end):
+                yield "member-resolved", f"{link.id}/{end}", ""
+        if not source_kind or not target_kind:
+            continue
+        if source_kind == "SubmissionSet":
+            if target_kind in _STATUSES:
+                # Elsewhere the slot means nothing, and senders put it there all the same.
+                if attributes.slot_values(link).get(_STATUS) != _STATUSES[target_kind]:
+                    yield "member-status", f"{link.id}/submissionSetStatus", ""
+            elif target_kind != "Folder" and target not in into_folders:
+                yield "member-of-set", f"{link.id}/targetObject", ""
+        elif source_kind in ("Folder", "registered"):
+            if target_kind not in ("DocumentEntry", "registered"):
+                yield "member-of-folder", f"{link.id}/targetObject", ""
+            if sets and link.id not in in_set:
+                yield "member-companion", link.id, ""
+        else:
+            yield "member-source", f"{link.id}/sourceObject", ""
+
+
+def _relationships(message: _Message) -> _Findings:
+    transformations = {a.attributes.get("sourceObject") for a in message.associations(names.XFRM)}
+    for link in message.associations(*names.RELATIONSHIPS):
+        source, target = link.attributes.get("sourceObject"), link.attributes.get("targetObject")
+        if source and message.kind(source) != "DocumentEntry":
+            yield "relationship-source", f"{link.id}/sourceObject", ""
+        if not target:
+            continue
+        kind = link.attributes["associationType"]
+        if kind in _TO_REGISTERED:
+            if message.kind(target) != "registered":
+                yield "relationship-registered", f"{link.id}/targetObject", ""
+        elif target == source or message.kind(target) not in ("DocumentEntry", "registered"):
+            yield "relationship-target", f"{link.id}/targetObject", ""
+        elif kind == names.APND and target in transformations:
+            yield "relationship-addendum", f"{link.id}/targetObject", ""
+
+
+#: Rules about the message as a whole, in the order of their errors.
+_WHOLE: Final[tuple[Callable[[_Message], _Findings], ...]] = (
+    _one_submission_set,
+    _unique_ids,
+    _patient_ids,
+    _members,
+    _relationships,
+)
