@@ -1,0 +1,46 @@
+"""How the immutable ebRIM children of an object are kept in its row: compressed with a shared dictionary.
+
+Called when an object is registered (`pack`) and when it is returned (`unpack`); 6.8 KB become 0.5 to 0.9 KB,
+so that a patient's rows stay together on few pages. The first byte names the dictionary.
+A dictionary that has ever been used must never change or go away: add a new file beside it.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Final
+
+import zstandard
+
+_HERE: Final = Path(__file__).parent
+_DICTIONARIES: Final = {1: _HERE / "dictionary-1.xml"}
+_CURRENT: Final = 1
+#: No object may unpack to more: a request's XML part is smaller than this.
+_MAX_BYTES: Final = 64 * 1024 * 1024
+
+_data = {
+    number: zstandard.ZstdCompressionDict(path.read_bytes(), dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+    for number, path in _DICTIONARIES.items()
+}
+# zstd contexts are not safe to share between threads, and cost more to make than to use.
+_local = threading.local()
+
+
+def pack(body: bytes) -> bytes:
+    """The stored form of `body`: one byte for the dictionary, then a zstd frame."""
+    compressor = getattr(_local, "compressor", None)
+    if compressor is None:
+        compressor = _local.compressor = zstandard.ZstdCompressor(level=3, dict_data=_data[_CURRENT])
+    return bytes((_CURRENT,)) + compressor.compress(body)
+
+
+def unpack(stored: bytes) -> bytes:
+    """The body that `pack` was given."""
+    decompressors = getattr(_local, "decompressors", None)
+    if decompressors is None:
+        decompressors = _local.decompressors = {
+            number: zstandard.ZstdDecompressor(dict_data=data).decompress for number, data in _data.items()
+        }
+    body: bytes = decompressors[stored[0]](stored[1:], max_output_size=_MAX_BYTES)
+    return body

@@ -1,0 +1,91 @@
+"""Interned words: codes, MIME types, repository ids and home ids are small numbers in the rows.
+
+The registry asks for the number of a code when it writes or filters and for the code when it answers.
+A word once given a number keeps it for ever, so every process may remember what it has seen.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from typing import Final
+
+from sqlalchemy import bindparam, select, tuple_
+
+from xds.store.database import Database
+from xds.store.dialect import insert_new
+from xds.store.schema import code
+
+# The "schemes" of words that are not codes; no coding scheme contains a blank.
+MIME_TYPE: Final = "mime type"
+REPOSITORY: Final = "repository unique id"
+SOURCE: Final = "source id"
+HOME: Final = "home community id"
+
+#: The number no word has: a filter on an unknown code matches nothing.
+UNKNOWN: Final = -1
+
+_BY_NUMBER: Final = select(code.c.code, code.c.scheme).where(code.c.code_pk == bindparam("pk"))
+_BY_WORD: Final = select(code.c.code_pk, code.c.code, code.c.scheme).where(
+    tuple_(code.c.code, code.c.scheme).in_(bindparam("words", expanding=True))
+)
+
+Word = tuple[str, str]
+
+
+class Codes:
+    """The numbers of all words seen so far by this process, backed by the `code` table."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._numbers: dict[Word, int] = {}
+        self._words: dict[int, Word] = {}
+        self._lock = threading.Lock()
+        self._insert = insert_new(code, database.engine.dialect)
+
+    def number(self, word: str, scheme: str) -> int:
+        """The number of a word, or UNKNOWN when no row can hold it."""
+        found = self._numbers.get((word, scheme))
+        return found if found is not None else self._read([(word, scheme)]).get((word, scheme), UNKNOWN)
+
+    def word(self, number: int) -> str:
+        """The code (without its scheme) that a row's number stands for."""
+        found = self._words.get(number)
+        if found is None:
+            with self._database.read() as connection:
+                row = connection.execute(_BY_NUMBER, {"pk": number}).one()
+            found = (row.code, row.scheme)
+            self._remember({found: number})
+        return found[0]
+
+    def intern(self, words: Iterable[Word]) -> dict[Word, int]:
+        """Numbers for all `words`, given to new ones in a transaction of its own.
+
+        Must be called before the transaction that uses them: a number that was rolled back is no number.
+        """
+        wanted = set(words)
+        missing = sorted(wanted - self._numbers.keys())
+        if missing:
+            found = self._read(missing)
+            new = [
+                {"code": word, "scheme": scheme} for word, scheme in missing if (word, scheme) not in found
+            ]
+            if new:
+                with self._database.write() as connection:
+                    connection.execute(self._insert, new)
+                self._read(missing)
+        return {word: self._numbers[word] for word in wanted}
+
+    def _read(self, words: list[Word]) -> dict[Word, int]:
+        found: dict[Word, int] = {}
+        with self._database.read() as connection:
+            for start in range(0, len(words), 500):
+                rows = connection.execute(_BY_WORD, {"words": words[start : start + 500]})
+                found.update({(row.code, row.scheme): row.code_pk for row in rows})
+        self._remember(found)
+        return found
+
+    def _remember(self, found: dict[Word, int]) -> None:
+        with self._lock:
+            self._numbers.update(found)
+            self._words.update({number: word for word, number in found.items()})

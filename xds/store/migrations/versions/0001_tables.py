@@ -1,0 +1,194 @@
+"""The registry's and the repository's tables.
+
+Revision: 0001, the first
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+from xds.store.schema import UuidBytes
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+SMALL = sa.SmallInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def upgrade() -> None:
+    op.create_table(
+        "association",
+        sa.Column("patient_pk", BIG, autoincrement=False, nullable=False),
+        sa.Column("assoc_pk", BIG, autoincrement=False, nullable=False),
+        sa.Column("entry_uuid", UuidBytes(), nullable=False),
+        sa.Column("type", SMALL, nullable=False),
+        sa.Column("status", SMALL, nullable=False),
+        sa.Column("source_uuid", UuidBytes(), nullable=False),
+        sa.Column("target_uuid", UuidBytes(), nullable=False),
+        sa.Column("home_pk", sa.Integer()),
+        sa.Column("body", sa.LargeBinary()),
+        sa.PrimaryKeyConstraint("patient_pk", "assoc_pk", name=op.f("pk_association")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_association_source", "association", ["source_uuid"], unique=False)
+    op.create_index("ix_association_target", "association", ["target_uuid"], unique=False)
+    op.create_index("uq_association_uuid", "association", ["entry_uuid"], unique=True)
+    op.create_table(
+        "code",
+        sa.Column("code_pk", sa.Integer(), nullable=False),
+        sa.Column("code", sa.Text(), nullable=False),
+        sa.Column("scheme", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("code_pk", name=op.f("pk_code")),
+        sqlite_strict=True,
+    )
+    op.create_index("uq_code_code_scheme", "code", ["code", "scheme"], unique=True)
+    op.create_table(
+        "document_entry",
+        sa.Column("patient_pk", BIG, autoincrement=False, nullable=False),
+        sa.Column("doc_pk", BIG, autoincrement=False, nullable=False),
+        sa.Column("entry_uuid", UuidBytes(), nullable=False),
+        sa.Column("logical_uuid", UuidBytes(), nullable=False),
+        sa.Column("version", SMALL, nullable=False),
+        sa.Column("status", SMALL, nullable=False),
+        sa.Column("object_type", SMALL, nullable=False),
+        sa.Column("uid_first", SMALL, nullable=False),
+        sa.Column("class_code", sa.Integer(), nullable=False),
+        sa.Column("type_code", sa.Integer(), nullable=False),
+        sa.Column("practice_code", sa.Integer(), nullable=False),
+        sa.Column("facility_code", sa.Integer(), nullable=False),
+        sa.Column("format_code", sa.Integer(), nullable=False),
+        sa.Column("repo_pk", sa.Integer(), nullable=False),
+        sa.Column("mime_pk", sa.Integer(), nullable=False),
+        sa.Column("home_pk", sa.Integer()),
+        sa.Column("creation_time", BIG),
+        sa.Column("service_start", BIG),
+        sa.Column("service_stop", BIG),
+        sa.Column("size", BIG),
+        sa.Column("uid_key", UuidBytes(), nullable=False),
+        sa.Column("hash", sa.LargeBinary()),
+        sa.Column("facets", sa.Text(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("patient_pk", "doc_pk", name=op.f("pk_document_entry")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_index(
+        "ix_document_entry_find",
+        "document_entry",
+        ["patient_pk", "status", "creation_time", "type_code", "class_code"],
+        unique=False,
+    )
+    op.create_index(
+        "ix_document_entry_logical_uuid",
+        "document_entry",
+        ["logical_uuid"],
+        unique=False,
+        sqlite_where=sa.text("version > 1"),
+        postgresql_where=sa.text("version > 1"),
+    )
+    op.create_index(
+        "ix_document_entry_uid_key_again",
+        "document_entry",
+        ["uid_key"],
+        unique=False,
+        sqlite_where=sa.text("uid_first = 0"),
+        postgresql_where=sa.text("uid_first = 0"),
+    )
+    op.create_index("uq_document_entry_uuid", "document_entry", ["entry_uuid"], unique=True)
+    op.create_table(
+        "folder",
+        sa.Column("patient_pk", BIG, autoincrement=False, nullable=False),
+        sa.Column("folder_pk", BIG, autoincrement=False, nullable=False),
+        sa.Column("entry_uuid", UuidBytes(), nullable=False),
+        sa.Column("logical_uuid", UuidBytes(), nullable=False),
+        sa.Column("version", SMALL, nullable=False),
+        sa.Column("status", SMALL, nullable=False),
+        sa.Column("home_pk", sa.Integer()),
+        sa.Column("last_update_time", BIG, nullable=False),
+        sa.Column("uid_key", UuidBytes(), nullable=False),
+        sa.Column("facets", sa.Text(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("patient_pk", "folder_pk", name=op.f("pk_folder")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_index("uq_folder_uuid", "folder", ["entry_uuid"], unique=True)
+    op.create_table(
+        "maintenance",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_maintenance")),
+        sqlite_strict=True,
+    )
+    op.create_table(
+        "patient",
+        sa.Column("patient_pk", BIG, autoincrement=False, nullable=False),
+        sa.Column("pid", sa.Text(), nullable=False),
+        sa.Column("merged_into", BIG),
+        sa.PrimaryKeyConstraint("patient_pk", name=op.f("pk_patient")),
+        sa.UniqueConstraint("pid", name=op.f("uq_patient_pid")),
+        sqlite_strict=True,
+    )
+    op.create_table(
+        "stored_document",
+        sa.Column("doc_uid", sa.Text(), nullable=False),
+        sa.Column("blob_key", sa.Text(), nullable=False),
+        sa.Column("sha1", sa.LargeBinary(), nullable=False),
+        sa.Column("sha256", sa.LargeBinary(), nullable=False),
+        sa.Column("size", BIG, nullable=False),
+        sa.Column("mime", sa.Text(), nullable=False),
+        sa.Column("stored_at", BIG, nullable=False),
+        sa.PrimaryKeyConstraint("doc_uid", name=op.f("pk_stored_document")),
+        sa.UniqueConstraint("blob_key", name=op.f("uq_stored_document_blob_key")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "submission_set",
+        sa.Column("patient_pk", BIG, autoincrement=False, nullable=False),
+        sa.Column("set_pk", BIG, autoincrement=False, nullable=False),
+        sa.Column("entry_uuid", UuidBytes(), nullable=False),
+        sa.Column("status", SMALL, nullable=False),
+        sa.Column("home_pk", sa.Integer()),
+        sa.Column("submission_time", BIG, nullable=False),
+        sa.Column("source_pk", sa.Integer(), nullable=False),
+        sa.Column("content_type", sa.Integer(), nullable=False),
+        sa.Column("uid_key", UuidBytes(), nullable=False),
+        sa.Column("fingerprint", sa.LargeBinary(), nullable=False),
+        sa.Column("facets", sa.Text(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("patient_pk", "set_pk", name=op.f("pk_submission_set")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_index("uq_submission_set_uuid", "submission_set", ["entry_uuid"], unique=True)
+    op.create_table(
+        "uid_claim",
+        sa.Column("key", UuidBytes(), nullable=False),
+        sa.Column("kind", SMALL, nullable=False),
+        sa.Column("patient_pk", BIG, nullable=False),
+        sa.Column("obj_pk", BIG, nullable=False),
+        sa.Column("hash", sa.LargeBinary()),
+        sa.Column("size", BIG),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_uid_claim")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+
+
+def downgrade() -> None:
+    for table in (
+        "stored_document",
+        "uid_claim",
+        "association",
+        "folder",
+        "submission_set",
+        "document_entry",
+        "code",
+        "patient",
+        "maintenance",
+    ):
+        op.drop_table(table)

@@ -1,0 +1,216 @@
+"""The tables (docs/decisions/0003-registry-storage.md gives the measurements behind them).
+
+One row per registry object: the columns that are searched or can change, and the immutable ebRIM children as bytes.
+Imported by the registry, the repository and the migrations; the only place, with database.py and the migrations,
+that knows SQL types. It must never hold a statement.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Dialect,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+)
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+#: Every constraint has a name, so that a migration can find it on both engines.
+NAMES: Final = {
+    "pk": "pk_%(table_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_name)s",
+    "ix": "ix_%(table_name)s_%(column_0_name)s",
+}
+
+metadata = MetaData(naming_convention=NAMES)
+
+# SQLite's STRICT tables know INTEGER only; it holds 64 bits.
+Big: Final = BigInteger().with_variant(Integer, "sqlite")
+Small: Final = SmallInteger().with_variant(Integer, "sqlite")
+
+
+class UuidBytes(TypeDecorator[bytes]):
+    """A UUID as its 16 bytes in Python: a BLOB on SQLite, the native type on PostgreSQL."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(Uuid(as_uuid=True))
+        return dialect.type_descriptor(LargeBinary())
+
+    def process_bind_param(self, value: bytes | None, dialect: Dialect) -> Any:
+        if value is not None and dialect.name == "postgresql":
+            return uuid.UUID(bytes=value)
+        return value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> bytes | None:
+        return value.bytes if isinstance(value, uuid.UUID) else value
+
+
+def _clustered(name: str, *content: Any) -> Table:
+    """A table that SQLite stores in the order of its primary key: one patient's rows lie together."""
+    return Table(name, metadata, *content, sqlite_with_rowid=False, sqlite_strict=True)
+
+
+patient = Table(
+    "patient",
+    metadata,
+    Column("patient_pk", Big, primary_key=True, autoincrement=False),
+    Column("pid", Text, nullable=False, unique=True),  # the full CX text
+    Column("merged_into", Big),  # the surviving patient, else null
+    sqlite_strict=True,
+)
+
+code = Table(
+    "code",
+    metadata,
+    Column("code_pk", Integer, primary_key=True),
+    Column("code", Text, nullable=False),
+    Column("scheme", Text, nullable=False),
+    Index("uq_code_code_scheme", "code", "scheme", unique=True),
+    sqlite_strict=True,
+)
+
+document_entry = _clustered(
+    "document_entry",
+    Column("patient_pk", Big, primary_key=True, autoincrement=False),
+    Column("doc_pk", Big, primary_key=True, autoincrement=False),
+    Column("entry_uuid", UuidBytes, nullable=False),
+    Column("logical_uuid", UuidBytes, nullable=False),
+    Column("version", Small, nullable=False),
+    Column("status", Small, nullable=False),
+    Column("object_type", Small, nullable=False),
+    Column("uid_first", Small, nullable=False),  # 1: this row made the claim; 0: same uniqueId and hash again
+    Column("class_code", Integer, nullable=False),
+    Column("type_code", Integer, nullable=False),
+    Column("practice_code", Integer, nullable=False),
+    Column("facility_code", Integer, nullable=False),
+    Column("format_code", Integer, nullable=False),
+    Column("repo_pk", Integer, nullable=False),
+    Column("mime_pk", Integer, nullable=False),
+    Column("home_pk", Integer),
+    Column("creation_time", Big),  # YYYYMMDDhhmmss, missing parts lowest
+    Column("service_start", Big),
+    Column("service_stop", Big),
+    Column("size", Big),
+    Column("uid_key", UuidBytes, nullable=False),
+    Column("hash", LargeBinary),  # SHA-1, 20 bytes
+    Column("facets", Text, nullable=False),  # what is searched and repeats: registry/facets.py
+    Column("body", LargeBinary, nullable=False),  # compressed ebRIM children: store/bodies.py
+    Index("uq_document_entry_uuid", "entry_uuid", unique=True),
+    Index("ix_document_entry_find", "patient_pk", "status", "creation_time", "type_code", "class_code"),
+)
+Index(
+    "ix_document_entry_logical_uuid",
+    document_entry.c.logical_uuid,
+    sqlite_where=document_entry.c.version > 1,
+    postgresql_where=document_entry.c.version > 1,
+)
+Index(
+    "ix_document_entry_uid_key_again",
+    document_entry.c.uid_key,
+    sqlite_where=document_entry.c.uid_first == 0,
+    postgresql_where=document_entry.c.uid_first == 0,
+)
+
+submission_set = _clustered(
+    "submission_set",
+    Column("patient_pk", Big, primary_key=True, autoincrement=False),
+    Column("set_pk", Big, primary_key=True, autoincrement=False),
+    Column("entry_uuid", UuidBytes, nullable=False),
+    Column("status", Small, nullable=False),
+    Column("home_pk", Integer),
+    Column("submission_time", Big, nullable=False),
+    Column("source_pk", Integer, nullable=False),
+    Column("content_type", Integer, nullable=False),
+    Column("uid_key", UuidBytes, nullable=False),
+    Column("fingerprint", LargeBinary, nullable=False),  # SHA-256 of the whole submission: knows a repeat
+    Column("facets", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Index("uq_submission_set_uuid", "entry_uuid", unique=True),
+)
+
+folder = _clustered(
+    "folder",
+    Column("patient_pk", Big, primary_key=True, autoincrement=False),
+    Column("folder_pk", Big, primary_key=True, autoincrement=False),
+    Column("entry_uuid", UuidBytes, nullable=False),
+    Column("logical_uuid", UuidBytes, nullable=False),
+    Column("version", Small, nullable=False),
+    Column("status", Small, nullable=False),
+    Column("home_pk", Integer),
+    Column("last_update_time", Big, nullable=False),
+    Column("uid_key", UuidBytes, nullable=False),
+    Column("facets", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Index("uq_folder_uuid", "entry_uuid", unique=True),
+)
+
+association = _clustered(
+    "association",
+    Column("patient_pk", Big, primary_key=True, autoincrement=False),
+    Column("assoc_pk", Big, primary_key=True, autoincrement=False),
+    Column("entry_uuid", UuidBytes, nullable=False),
+    Column("type", Small, nullable=False),
+    Column("status", Small, nullable=False),
+    Column("source_uuid", UuidBytes, nullable=False),
+    Column("target_uuid", UuidBytes, nullable=False),
+    Column("home_pk", Integer),
+    Column("body", LargeBinary),  # only when it carries slots or documentation
+    Index("uq_association_uuid", "entry_uuid", unique=True),
+    Index("ix_association_source", "source_uuid"),
+    Index("ix_association_target", "target_uuid"),
+)
+
+#: The only guard that makes uniqueIds unique, across all patients and kinds.
+uid_claim = _clustered(
+    "uid_claim",
+    Column("key", UuidBytes, primary_key=True),  # keys.unique_id_key
+    Column("kind", Small, nullable=False),
+    Column("patient_pk", Big, nullable=False),
+    Column("obj_pk", Big, nullable=False),
+    Column("hash", LargeBinary),
+    Column("size", Big),
+)
+
+stored_document = _clustered(
+    "stored_document",
+    Column("doc_uid", Text, primary_key=True),
+    Column("blob_key", Text, nullable=False, unique=True),
+    Column("sha1", LargeBinary, nullable=False),
+    Column("sha256", LargeBinary, nullable=False),
+    Column("size", Big, nullable=False),
+    Column("mime", Text, nullable=False),
+    Column("stored_at", Big, nullable=False),  # YYYYMMDDhhmmss, UTC
+)
+
+#: One value per name for maintenance tasks, e.g. how far the sweep has come.
+maintenance = Table(
+    "maintenance",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    sqlite_strict=True,
+)
+
+# -- the small numbers in the columns, and what they mean ---------------------------------------------------
+
+STATUS_APPROVED: Final = 1
+STATUS_DEPRECATED: Final = 2
+
+KIND_DOCUMENT_ENTRY: Final = 1
+KIND_SUBMISSION_SET: Final = 2
+KIND_FOLDER: Final = 3
+KIND_ASSOCIATION: Final = 4
