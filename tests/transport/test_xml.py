@@ -1,0 +1,139 @@
+"""The parser: what it reads, and what it refuses without a trace of the text."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from lxml import etree
+
+from xds.errors import Fault, FaultCode
+from xds.transport import xml
+
+SECRET = "13116900216"
+BOMB = '<!DOCTYPE a [<!ENTITY b "x"><!ENTITY c "&b;&b;&b;&b;">]><a>&c;</a>'
+EXTERNAL = '<!DOCTYPE a [<!ENTITY e SYSTEM "file:///etc/hostname">]><a>&e;</a>'
+EMPTY_DOCTYPE = "<!DOCTYPE a><a/>"
+REMOTE = '<!DOCTYPE a SYSTEM "http://127.0.0.1:9/a.dtd"><a/>'
+PARAMETER = '<!DOCTYPE a [<!ENTITY % p SYSTEM "http://127.0.0.1:9/p"> %p;]><a/>'
+
+
+def refusal(data: bytes) -> Fault:
+    with pytest.raises(Fault) as caught:
+        xml.parse(data)
+    return caught.value
+
+
+@pytest.mark.parametrize("text", [BOMB, EXTERNAL, EMPTY_DOCTYPE, REMOTE, PARAMETER])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("before", ["", '<?xml version="1.0"?>', "<!-- c -->\n<?p <!DOCTYPE ?>", " \r\n\t"])
+def test_a_document_type_declaration_is_refused(text: str, encoding: str, before: str) -> None:
+    """SOAP forbids a DTD (SOAP 1.2 part 1, 5), whatever encoding hides it."""
+    fault = refusal((before + text).encode(encoding))
+
+    assert fault.code is FaultCode.SENDER
+    assert "DOCTYPE" in fault.reason or "not well-formed" in fault.reason
+    assert "etc" not in fault.reason
+
+
+def test_the_word_doctype_in_text_is_no_declaration() -> None:
+    """Only a declaration before the root element counts."""
+    assert xml.parse(b"<a><![CDATA[<!DOCTYPE b>]]></a>").text == "<!DOCTYPE b>"
+
+
+def test_an_undeclared_entity_is_not_well_formed() -> None:
+    """XML 1.0, 4.1: entity declared."""
+    assert "line 2, column" in refusal(b"<a>\n&secret;</a>").reason
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"<a>{SECRET}",
+        f"<a{SECRET}></b>",
+        f"<a b='{SECRET}' b='1'/>",
+        f"{SECRET}",
+        f"<a>&{SECRET};</a>",
+        "",
+        f"<{SECRET}>",
+    ],
+)
+def test_malformed_xml_is_refused_with_a_place_and_no_content(text: str) -> None:
+    """Nothing of the text comes back."""
+    reason = refusal(text.encode()).reason
+
+    assert SECRET not in reason
+    assert "line" in reason or "empty" in reason
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_utf_8_and_utf_16_are_read(encoding: str) -> None:
+    """Both encodings that every XML processor reads (XML 1.0, 4.3.3), with or without a byte order mark."""
+    assert xml.parse("<a>blåbær €</a>".encode(encoding)).text == "blåbær €"
+
+
+def test_a_utf_16_declaration_is_followed() -> None:
+    """The declaration agrees with the bytes."""
+    assert xml.parse('<?xml version="1.0" encoding="UTF-16"?><a>å</a>'.encode("utf-16")).text == "å"
+
+
+@pytest.mark.parametrize("name", ["ISO-8859-1", "windows-1252", "UTF-7", "EBCDIC-CP-US", "utf-32"])
+def test_other_encodings_are_refused(name: str) -> None:
+    """An encoding is never guessed."""
+    assert "encoding" in refusal(f'<?xml version="1.0" encoding="{name}"?><a/>'.encode()).reason
+
+
+def test_bytes_that_are_not_their_encoding_are_refused() -> None:
+    """Latin-1 bytes without a declaration are malformed UTF-8; half a pair is malformed UTF-16."""
+    assert "not well-formed" in refusal("<a>å</a>".encode("latin-1")).reason
+    assert "UTF-16" in refusal("<a/>".encode("utf-16") + b"x").reason
+
+
+def test_comments_and_processing_instructions_are_dropped() -> None:
+    """Text around a comment is one text."""
+    root = xml.parse(b"<?p?><!-- 1 --><a>b<!-- 2 -->c<?q?>d</a><!-- 3 -->")
+
+    assert etree.tostring(root) == b"<a>bcd</a>"
+    assert root.text == "bcd"
+
+
+def test_depth_is_limited() -> None:
+    """256 levels are read, more are refused."""
+    assert xml.parse(b"<a>" * 256 + b"</a>" * 256).tag == "a"
+    assert "256 levels" in refusal(b"<a>" * 257 + b"</a>" * 257).reason
+
+
+def test_one_huge_text_is_refused_with_advice() -> None:
+    """libxml2's bound on one text stays in force."""
+    assert "MTOM" in refusal(b"<a>" + b"x" * 10_000_001 + b"</a>").reason
+
+
+def test_a_long_prologue_takes_linear_time() -> None:
+    """A megabyte of comments before the root is no way to keep us busy."""
+    began = time.perf_counter()
+    xml.parse(b"<!---->" * 150_000 + b"<a/>")
+    refusal(b"<?x ?>" * 150_000 + b"<!--")
+
+    assert time.perf_counter() - began < 2
+
+
+def test_a_schema_is_compiled_once(tmp_path: Path) -> None:
+    """The same object comes back."""
+    path = tmp_path / "a.xsd"
+    path.write_text(
+        '<schema xmlns="http://www.w3.org/2001/XMLSchema"><element name="a" type="int"/></schema>'
+    )
+    path.chmod(0o444)
+
+    assert xml.schema(path) is xml.schema(path)
+    assert xml.schema(path).validate(xml.parse(b"<a>1</a>"))
+    assert not xml.schema(path).validate(xml.parse(b"<a>b</a>"))
+
+
+@pytest.mark.parametrize("text", ["plain", "a & b", "<tag>", 'say "hi"', "'", "]]>", "\r\n\t", "æ€😀", ""])
+def test_escaped_text_is_read_back_the_same(text: str) -> None:
+    """In element content and in an attribute."""
+    root = xml.parse(f'<a b="{xml.escape(text)}">{xml.escape(text)}</a>'.encode())
+
+    assert (root.get("b"), root.text or "") == (text, text)

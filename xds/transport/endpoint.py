@@ -1,0 +1,202 @@
+"""A SOAP endpoint on Falcon: one address, one `handle`.
+
+app.py makes one for each address and gives it the function that does the work. Whatever happens, the sender
+gets a SOAP answer with a reference number, the log one line, and no staged file is left. Neither answer nor
+log ever shows a stack trace's message or a value from the request.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+from collections.abc import Callable, Collection, Iterable, Iterator
+
+import falcon
+
+from xds.errors import Fault, FaultCode
+from xds.transport.faults import write_fault
+from xds.transport.limits import Limits
+from xds.transport.message import (
+    Answer,
+    Message,
+    Refused,
+    expected_version,
+    new_reference,
+    read_message,
+    write_answer,
+)
+from xds.transport.mime import too_large
+from xds.transport.staged import StagingFolder
+from xds.transport.timed import TimedStream
+from xds.transport.wsdl import Description
+
+log = logging.getLogger("xds.transport")
+
+Handle = Callable[[Message], tuple[Answer, bool]]
+
+#: A sender that is still sending when it is refused is listened to for this long, so that it can read why.
+DRAIN_SECONDS = 5.0
+_POST_ONLY = (
+    "This is a SOAP endpoint: send a SOAP message with POST, or read its description with GET and ?wsdl."
+)
+
+
+class SoapEndpoint:
+    """The Falcon resource of one SOAP address.
+
+    `handle` gets a Message and returns the Answer and whether it goes out as MTOM, or raises Fault; it must
+    not keep the message. `understood` are the tags ("{namespace}name") of header blocks that it processes.
+    `actions` are the wsa:Action values that may stand in the log. `name` is the endpoint's name there.
+    """
+
+    def __init__(
+        self,
+        handle: Handle,
+        limits: Limits,
+        staging: StagingFolder,
+        *,
+        name: str = "soap",
+        understood: frozenset[str] = frozenset(),
+        actions: Collection[str] = (),
+        wsdl: Description | None = None,
+    ) -> None:
+        self._handle = handle
+        self._limits = limits
+        self._staging = staging
+        self._name = name
+        self._understood = understood
+        self._actions = frozenset(actions)
+        self._wsdl = wsdl
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """The WSDL for `?wsdl`, else 405."""
+        if self._wsdl is None or req.query_string.lower() != "wsdl":
+            raise falcon.HTTPMethodNotAllowed(["POST"], description=_POST_ONLY)
+        resp.content_type = "text/xml; charset=utf-8"
+        resp.data = self._wsdl.read(req)
+
+    def on_options(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """405: nothing here is for browsers."""
+        raise falcon.HTTPMethodNotAllowed(["POST"], description=_POST_ONLY)
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Read the message, have it handled, write the answer."""
+        started = time.perf_counter()
+        length = req.content_length
+        stream = TimedStream(req.stream.read, self._limits, length)
+        content_type = req.content_type or ""
+        message: Message | None = None
+        version, message_id, action, reference = expected_version(content_type), "", "", ""
+
+        def done(status: int) -> None:
+            if message is not None:
+                message.discard()
+            log.info(
+                "%s endpoint=%s%s status=%d ms=%.1f in=%d",
+                reference,
+                self._name,
+                f" action={action}" if action in self._actions else "",
+                status,
+                (time.perf_counter() - started) * 1000,
+                stream.count,
+            )
+
+        try:
+            if length is not None and length > self._limits.total_bytes:
+                raise too_large("The message", "total_bytes", self._limits.total_bytes)
+            message = read_message(stream, content_type, self._limits, self._staging, self._understood)
+            version, message_id = message.version, message.message_id
+            action, reference = message.action, message.reference
+            answer, mtom = self._handle(message)
+            resp.content_type, size, chunks = write_answer(answer, message, mtom)
+        except Exception as error:
+            reference = reference or new_reference()
+            if isinstance(error, Refused):
+                version, message_id, fault = error.version, error.message_id, error.fault
+            elif isinstance(error, Fault):
+                fault = error
+            else:
+                log.error("%s endpoint=%s failed\n%s", reference, self._name, trace(error))
+                fault = Fault(
+                    FaultCode.RECEIVER, "The request could not be processed because of an error in this node."
+                )
+            resp.content_type, resp.data = write_fault(
+                fault, version, reference, message_id=message_id, action=action
+            )
+            resp.status = fault.status
+            if message is None:
+                stream.drain(DRAIN_SECONDS)
+            done(fault.status)
+            return
+        if isinstance(chunks, list):
+            resp.data = chunks[0]
+            done(200)
+        else:
+            resp.content_length = size
+            resp.stream = _Outgoing(chunks, lambda: done(200), reference)
+
+
+class _Outgoing:
+    """A streamed answer that ends exactly once: when it is sent, fails, or the receiver goes away."""
+
+    __slots__ = ("_chunks", "_done", "_reference")
+
+    def __init__(self, chunks: Iterable[bytes], done: Callable[[], None], reference: str) -> None:
+        self._chunks = iter(chunks)
+        self._done: Callable[[], None] | None = done
+        self._reference = reference
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            return next(self._chunks)
+        except StopIteration:
+            self.close()
+            raise
+        except Exception as error:
+            # The status line is gone: breaking off is the only way left to say that the answer is not whole.
+            log.error("%s answer broken off\n%s", self._reference, trace(error))
+            self.close()
+            raise ConnectionAbortedError("answer broken off") from None
+
+    def close(self) -> None:
+        """Close the open attachment and remove what is staged."""
+        done, self._done = self._done, None
+        if done is not None:
+            if close := getattr(self._chunks, "close", None):
+                close()
+            done()
+
+
+def trace(error: BaseException) -> str:
+    """Where an exception came from and its class, without its text, which may quote a message."""
+    lines: list[str] = []
+    link: BaseException | None = error
+    while link is not None and len(lines) < 200:
+        lines += traceback.format_tb(link.__traceback__)
+        lines.append(f"{type(link).__module__}.{type(link).__qualname__}\n")
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+    return "".join(lines)
+
+
+def plain_errors(app: falcon.App[falcon.Request, falcon.Response]) -> None:
+    """Make Falcon's own errors (404, 405, …) one line of text, and an unexpected one a reference number."""
+
+    def write(req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError) -> None:
+        resp.content_type = "text/plain; charset=utf-8"
+        resp.text = f"{error.title}. {error.description or ''}".strip() + "\n"
+
+    def unexpected(req: falcon.Request, resp: falcon.Response, error: Exception, params: object) -> None:
+        reference = new_reference()
+        log.error("%s failed\n%s", reference, trace(error))
+        resp.status = 500
+        resp.content_type = "text/plain; charset=utf-8"
+        resp.text = (
+            f"The request could not be processed because of an error in this node (reference {reference}).\n"
+        )
+
+    app.add_error_handler(Exception, unexpected)
+    app.set_error_serializer(write)

@@ -1,0 +1,81 @@
+"""Bytes that have arrived and are not yet anyone's: files in a staging folder, hashed while they are written.
+
+The MIME reader writes them, the message hands them to a transaction, the repository moves them to their
+place. Whoever made a writer must end it with `finish` or `discard`; nothing here decides how long a file
+stays.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A finished file: its path, size in bytes, and hashes as lower-case hexadecimal."""
+
+    path: Path
+    size: int
+    sha1: str
+    sha256: str
+
+    def open(self) -> BinaryIO:
+        """The bytes, for reading from the start."""
+        return self.path.open("rb")
+
+    def discard(self) -> None:
+        """Remove the file; one that was moved away or removed before is no error."""
+        self.path.unlink(missing_ok=True)
+
+
+class Writer:
+    """One file being written."""
+
+    __slots__ = ("_file", "_path", "_sha1", "_sha256", "size")
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = open(path, "xb", buffering=0, opener=_private)  # noqa: SIM115
+        self._sha1 = hashlib.sha1(usedforsecurity=False)
+        self._sha256 = hashlib.sha256()
+        self.size = 0
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Append `data`."""
+        self._sha1.update(data)
+        self._sha256.update(data)
+        left = memoryview(data)
+        self.size += len(left)
+        while left:
+            left = left[self._file.write(left) :]
+
+    def finish(self) -> Staged:
+        """Close the file. It is not flushed to the disk: who publishes it does that."""
+        self._file.close()
+        return Staged(self._path, self.size, self._sha1.hexdigest(), self._sha256.hexdigest())
+
+    def discard(self) -> None:
+        """Close and remove the file."""
+        self._file.close()
+        self._path.unlink(missing_ok=True)
+
+
+class StagingFolder:
+    """Where staged files live; names are random, so that no name comes from a message."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def create(self) -> Writer:
+        """A new, empty file that only this user can read."""
+        return Writer(self.path / secrets.token_hex(16))
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0), 0o600)
