@@ -1,0 +1,155 @@
+"""The document repository: which bytes belong to which DocumentEntry.uniqueId.
+
+The transactions call `put`, `record` and `find`. Bytes are put first and are invisible until `record` has written
+their row in the same database transaction that registers the metadata; what a crash leaves is for sweep.py.
+It must never change a byte, and never hand out bytes that are not the ones it took in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from sqlalchemy import Connection, bindparam, select
+
+from xds.repository.store import DocumentStore
+from xds.store.database import Database
+from xds.store.dialect import insert_new
+from xds.store.schema import stored_document
+from xds.transport.staged import Staged
+
+_CHUNK: Final = 256 * 1024
+_FIND: Final = select(stored_document).where(stored_document.c.doc_uid.in_(bindparam("uids", expanding=True)))
+
+
+@dataclass(frozen=True, slots=True)
+class NewDocument:
+    """Bytes of one document of a submission, on their way in."""
+
+    unique_id: str
+    mime_type: str
+    staged: Staged
+
+
+@dataclass(frozen=True, slots=True)
+class PutDocument:
+    """Bytes that are durable under `key` and not yet anybody's document."""
+
+    unique_id: str
+    mime_type: str
+    key: str
+    size: int
+    sha1: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDocument:
+    """One document of the repository."""
+
+    unique_id: str
+    mime_type: str
+    key: str
+    size: int
+    sha256: bytes
+
+
+class DamagedDocument(Exception):
+    """The bytes are missing, or are not the ones that were taken in."""
+
+
+class Repository:
+    """The documents of one repositoryUniqueId, in a DocumentStore and the `stored_document` table."""
+
+    def __init__(self, unique_id: str, database: Database, store: DocumentStore) -> None:
+        self.unique_id = unique_id
+        self.store = store
+        self._database = database
+
+    def put(self, documents: Sequence[NewDocument]) -> tuple[PutDocument, ...]:
+        """Make the bytes of a submission durable; not visible before `record`."""
+        return tuple(
+            PutDocument(
+                each.unique_id,
+                each.mime_type,
+                self.store.put(each.staged),
+                each.staged.size,
+                each.staged.sha1,
+                each.staged.sha256,
+            )
+            for each in documents
+        )
+
+    def record(self, connection: Connection, documents: Sequence[PutDocument]) -> list[PutDocument]:
+        """Make the documents visible, in the caller's transaction.
+
+        Returns those whose uniqueId is stored already (the registry has checked that the bytes are the same):
+        they are not needed and the caller removes them after its commit. Raises DamagedDocument.
+        """
+        if not documents:
+            return []
+        if any(self.store.size(each.key) != each.size for each in documents):
+            raise DamagedDocument  # swept away under our hands: sweep.py was given too short a grace time
+        now = int(datetime.now(UTC).strftime("%Y%m%d%H%M%S"))
+        rows = [
+            {
+                "doc_uid": each.unique_id,
+                "blob_key": each.key,
+                "sha1": bytes.fromhex(each.sha1),
+                "sha256": bytes.fromhex(each.sha256),
+                "size": each.size,
+                "mime": each.mime_type,
+                "stored_at": now,
+            }
+            for each in documents
+        ]
+        statement = insert_new(stored_document, connection.dialect).returning(stored_document.c.blob_key)
+        recorded = set(connection.execute(statement, rows).scalars())
+        return [each for each in documents if each.key not in recorded]
+
+    def remove(self, documents: Sequence[PutDocument]) -> None:
+        """Delete bytes that nobody's row points at."""
+        for each in documents:
+            self.store.remove(each.key)
+
+    def find(self, unique_ids: Sequence[str]) -> dict[str, StoredDocument]:
+        """The stored documents among these uniqueIds."""
+        found: dict[str, StoredDocument] = {}
+        with self._database.read() as connection:
+            for start in range(0, len(unique_ids), 500):
+                for row in connection.execute(_FIND, {"uids": unique_ids[start : start + 500]}):
+                    found[row.doc_uid] = StoredDocument(
+                        row.doc_uid, row.mime, row.blob_key, row.size, bytes(row.sha256)
+                    )
+        return found
+
+    def verify(self, document: StoredDocument) -> bytes | None:
+        """Check the bytes against the hash taken when they came in; raises DamagedDocument.
+
+        Returns them when they are few, so that they need not be read twice, else None.
+        """
+        try:
+            with self.store.open(document.key) as file:
+                if document.size <= _CHUNK * 4:
+                    content = file.read(document.size + 1)
+                    if len(content) != document.size or hashlib.sha256(content).digest() != document.sha256:
+                        raise DamagedDocument
+                    return content
+                size, digest = 0, hashlib.sha256()
+                while chunk := file.read(_CHUNK):
+                    size += len(chunk)
+                    digest.update(chunk)
+        except OSError:
+            raise DamagedDocument from None
+        if size != document.size or digest.digest() != document.sha256:
+            raise DamagedDocument
+        return None
+
+    def read(self, document: StoredDocument) -> Iterator[bytes]:
+        """The bytes in chunks; memory does not grow with the document."""
+        with self.store.open(document.key) as file:
+            while chunk := file.read(_CHUNK):
+                yield chunk

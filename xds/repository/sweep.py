@@ -1,0 +1,68 @@
+"""Removes bytes that were staged or put but never registered: what a crash or a cut connection leaves behind.
+
+Run by `xds sweep`, from cron or a timer, on any node. It removes nothing younger than the grace time, which must be
+longer than the longest upload and registration; it lists only the hours since its last run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Final
+
+from sqlalchemy import bindparam, delete, insert, select
+
+from xds.repository.store import DocumentStore
+from xds.store.database import Database
+from xds.store.schema import maintenance, stored_document
+
+_NAME: Final = "sweep: hours before this are done"
+_WATERMARK: Final = select(maintenance.c.value).where(maintenance.c.name == _NAME)
+_KNOWN: Final = select(stored_document.c.blob_key).where(
+    stored_document.c.blob_key.in_(bindparam("keys", expanding=True))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a sweep removed: files of unfinished requests, put documents without a row, and the bytes in them all."""
+
+    staged: int
+    unregistered: int
+    bytes: int
+
+
+def sweep(database: Database, store: DocumentStore, *, grace: timedelta, everything: bool = False) -> Swept:
+    """Remove stray bytes older than `grace`; `everything` lists all hours, not only those since the last sweep."""
+    before = datetime.now(UTC) - grace
+    staged = unregistered = size = 0
+    for file in store.forgotten(before):
+        file.discard()
+        staged, size = staged + 1, size + file.size
+    with database.read() as connection:
+        since = "" if everything else connection.execute(_WATERMARK).scalar_one_or_none() or ""
+    for keys in _batches(store.keys(since, before), 500):
+        # Alone with the database: what has no row now and is removed here is missed by `Repository.record`,
+        # which then refuses, so that even a grace time that is too short never loses an acknowledged document.
+        with database.write() as connection:
+            known = set(connection.execute(_KNOWN, {"keys": keys}).scalars())
+            for key in keys:
+                if key not in known:
+                    size += store.size(key) or 0
+                    store.remove(key)
+                    unregistered += 1
+    # An hour is done when nothing can be put in it any more and all of it was old enough to be looked at.
+    done = (before - timedelta(hours=1)).strftime("%Y/%m/%d/%H")
+    if done > since:
+        with database.write() as connection:
+            connection.execute(delete(maintenance).where(maintenance.c.name == _NAME))
+            connection.execute(insert(maintenance), {"name": _NAME, "value": done})
+    return Swept(staged, unregistered, size)
+
+
+def _batches(keys: Iterable[str], size: int) -> Iterator[list[str]]:
+    iterator = iter(keys)
+    while batch := list(islice(iterator, size)):
+        yield batch
