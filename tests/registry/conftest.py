@@ -1,0 +1,66 @@
+"""A registry of its own for each test, on a database in a temporary folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.metadata import samples
+from xds.errors import RegistryFailure
+from xds.metadata import names
+from xds.metadata.ebrim import read_object_list
+from xds.metadata.model import RegistryObject, Slot
+from xds.metadata.validation import check, submission
+from xds.registry.registry import Registry, StoredQuery
+from xds.store.database import Database
+
+
+class Desk:
+    """A registry as its users see it: submit objects, ask stored queries."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.registry = Registry(database)
+
+    def submit(self, objects: Sequence[RegistryObject]) -> bool:
+        """Register a valid submission; False when it was a repeat."""
+        assert check(objects, transaction="ITI-42") == ()
+        prepared = self.registry.prepare(submission(objects))
+        with self.database.write() as connection:
+            return self.registry.register(connection, prepared)
+
+    def refused(self, objects: Sequence[RegistryObject]) -> list[tuple[str, str, str]]:
+        """(code, rule, location) of every error of a submission that must be refused."""
+        with pytest.raises(RegistryFailure) as caught:
+            self.submit(objects)
+        return [(str(error.code), error.rule, error.location) for error in caught.value.errors]
+
+    def ask(self, query: str, leaf: bool = True, **parameters: Any) -> tuple[RegistryObject, ...]:
+        """The objects that a query answers with; a parameter is one value, a list, or a tuple of lists (AND)."""
+        slots = []
+        for name, given in parameters.items():
+            for group in given if isinstance(given, tuple) else (given,):
+                values = tuple(group) if isinstance(group, list) else (group,)
+                slots.append(Slot("$" + name, values))
+        answer = b"".join(self.registry.query(StoredQuery(query, slots, leaf)))
+        wrapped = f'<rim:RegistryObjectList xmlns:rim="{names.RIM}">'.encode() + answer + b"</rim:RegistryObjectList>"
+        element = samples.element(wrapped)
+        if leaf:
+            return read_object_list(element)
+        return tuple(RegistryObject("ObjectRef", dict(child.attrib)) for child in element)  # type: ignore[arg-type]
+
+    def count(self, table: str) -> int:
+        """How many rows a table has."""
+        with self.database.read() as connection:
+            return int(connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one())
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterable[Desk]:
+    database = Database(f"sqlite:///{tmp_path}/xds.db")
+    database.migrate()
+    yield Desk(database)
+    database.close()

@@ -1,0 +1,385 @@
+"""The stored queries: what each parameter selects, worked out by hand from ITI TF-2 3.18.4.1.2.3."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.metadata import samples as s
+from tests.registry.conftest import Desk
+from tests.registry.test_register import D1, D2, D3, F1, UNKNOWN, document, submit
+from xds.errors import RegistryFailure
+from xds.metadata import names
+from xds.metadata.model import Author, Code
+from xds.registry.queries import (
+    STORED_QUERIES,
+    find_documents,
+    get_all,
+    get_documents,
+    get_submission_set_and_contents,
+)
+
+APPROVED = f"('{names.APPROVED}')"
+BOTH = f"('{names.APPROVED}','{names.DEPRECATED}')"
+
+
+def ids(objects: Any) -> set[str]:
+    """The ids of objects, to be compared with what was expected."""
+    return {each.id for each in objects}
+
+
+def find(desk: Desk, **parameters: Any) -> set[str]:
+    """FindDocuments for the sample patient, approved documents unless said otherwise."""
+    given = {"XDSDocumentEntryPatientId": f"'{s.PATIENT}'", "XDSDocumentEntryStatus": APPROVED} | parameters
+    return ids(desk.ask(find_documents.ID, **given))
+
+
+# -- FindDocuments -----------------------------------------------------------------------------------------------
+
+#: Three documents that differ in everything a parameter can ask for.
+ONE = document(
+    D1,
+    creation_time="20240101",
+    service_start_time="20240110",
+    service_stop_time="20240111",
+    event_codes=(Code("E1", "2.999.1"), Code("E2", "2.999.1")),
+    confidentiality_codes=(s.NORMAL,),
+)
+TWO = document(
+    D2,
+    class_code=s.NOTE_GROUP,
+    type_code=s.NOTE,
+    practice_setting_code=Code("K01", "2.16.578.1.12.4.1.1.8655", "x"),
+    healthcare_facility_type_code=Code("86.211", "2.16.578.1.12.4.1.1.1303", "x"),
+    format_code=Code("urn:ihe:iti:xds-sd:pdf:2008", "1.3.6.1.4.1.19376.1.2.3", "x"),
+    creation_time="202402",
+    service_start_time=None,
+    service_stop_time=None,
+    event_codes=(Code("E2", "2.999.1"),),
+    confidentiality_codes=(s.NORMAL, s.BLOCKED),
+    authors=(Author(person="11^Bø^Kari^^^^^^&2.16.578.1.12.4.1.4.4&ISO"), Author(person="12^Li^Per")),
+)
+THREE = document(
+    D3,
+    creation_time="20240301120000",
+    service_start_time="20240301",
+    service_stop_time="20240302",
+    confidentiality_codes=(s.BLOCKED,),
+    authors=(),
+)
+
+
+@pytest.fixture
+def three(desk: Desk) -> Desk:
+    """A registry with the three documents, and one of another patient."""
+    desk.submit(submit(ONE, TWO, THREE))
+    desk.submit(submit(document("urn:uuid:00000000-0000-4000-8000-0000000000aa", patient_id=s.OTHER_PATIENT)))
+    return desk
+
+
+def coded(code: Code) -> str:
+    """A code as a query writes it."""
+    return f"{code.code}^^{code.scheme}"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ({}, {D1, D2, D3}),
+        ({"XDSDocumentEntryClassCode": f"('{coded(s.NOTE_GROUP)}')"}, {D2}),
+        ({"XDSDocumentEntryClassCode": [f"('{coded(s.NOTE_GROUP)}')", f"('{coded(s.DISCHARGE_GROUP)}')"]}, {D1, D2, D3}),
+        ({"XDSDocumentEntryClassCode": "('A00-1^^2.999')"}, set()),
+        ({"XDSDocumentEntryTypeCode": f"('{coded(s.NOTE)}','{coded(s.DISCHARGE_LETTER)}')"}, {D1, D2, D3}),
+        ({"XDSDocumentEntryTypeCode": f"('{coded(s.NOTE)}')"}, {D2}),
+        ({"XDSDocumentEntryPracticeSettingCode": "('K01^^2.16.578.1.12.4.1.1.8655')"}, {D2}),
+        ({"XDSDocumentEntryHealthcareFacilityTypeCode": "('86.211^^2.16.578.1.12.4.1.1.1303')"}, {D2}),
+        ({"XDSDocumentEntryFormatCode": "('urn:ihe:iti:xds-sd:pdf:2008^^1.3.6.1.4.1.19376.1.2.3')"}, {D2}),
+        # OR in a list, AND between repeated Slots.
+        ({"XDSDocumentEntryEventCodeList": "('E1^^2.999.1','E2^^2.999.1')"}, {D1, D2}),
+        ({"XDSDocumentEntryEventCodeList": (["('E1^^2.999.1')"], ["('E2^^2.999.1')"])}, {D1}),
+        ({"XDSDocumentEntryConfidentialityCode": f"('{coded(s.NORMAL)}')"}, {D1, D2}),
+        ({"XDSDocumentEntryConfidentialityCode": ([f"('{coded(s.NORMAL)}')"], [f"('{coded(s.BLOCKED)}')"])}, {D2}),
+        # An event code is not a confidentiality code, though both are packed in one column.
+        ({"XDSDocumentEntryConfidentialityCode": "('E1^^2.999.1')"}, set()),
+        # LIKE: % any run, _ one character, the whole value, exact case.
+        ({"XDSDocumentEntryAuthorPerson": "('%Fjell%')"}, {D1}),
+        ({"XDSDocumentEntryAuthorPerson": "('%fjell%')"}, set()),
+        ({"XDSDocumentEntryAuthorPerson": "('Fjell')"}, set()),
+        ({"XDSDocumentEntryAuthorPerson": "('12^L_^Per')"}, {D2}),
+        ({"XDSDocumentEntryAuthorPerson": "('12^L_')"}, set()),
+        ({"XDSDocumentEntryAuthorPerson": "('11^B%','%Fjell%')"}, {D1, D2}),
+        # A pattern is held against one author at a time: Bø is one, Per another.
+        ({"XDSDocumentEntryAuthorPerson": "('11^%Per')"}, set()),
+        ({"XDSDocumentEntryAuthorPerson": "('%')"}, {D1, D2}),
+        ({"XDSDocumentEntryAuthorPerson": "('%.%')"}, {D1, D2}),
+        ({"XDSDocumentEntryAuthorPerson": "('1.%')"}, set()),
+        # Times: from <= value < to, missing parts lowest, an entry without a service time matches.
+        ({"XDSDocumentEntryCreationTimeFrom": "20240201"}, {D2, D3}),
+        ({"XDSDocumentEntryCreationTimeFrom": "20240202"}, {D3}),
+        ({"XDSDocumentEntryCreationTimeTo": "20240301120000"}, {D1, D2}),
+        ({"XDSDocumentEntryCreationTimeTo": "20240301120001"}, {D1, D2, D3}),
+        ({"XDSDocumentEntryCreationTimeFrom": "2024", "XDSDocumentEntryCreationTimeTo": "202402"}, {D1}),
+        ({"XDSDocumentEntryServiceStartTimeFrom": "20240201"}, {D2, D3}),
+        ({"XDSDocumentEntryServiceStartTimeTo": "'20240201'"}, {D1, D2}),
+        ({"XDSDocumentEntryServiceStopTimeFrom": "20240111"}, {D1, D2, D3}),
+        ({"XDSDocumentEntryServiceStopTimeTo": "20240111"}, {D2}),
+        # Types: stable documents by default, and there are no others here.
+        ({"XDSDocumentEntryType": f"('{names.STABLE}','{names.ON_DEMAND}')"}, {D1, D2, D3}),
+        ({"XDSDocumentEntryType": f"('{names.ON_DEMAND}')"}, set()),
+        # Statuses not understood are ignored beside one that is.
+        ({"XDSDocumentEntryStatus": f"('urn:other','{names.APPROVED}')"}, {D1, D2, D3}),
+        ({"XDSDocumentEntryStatus": f"('{names.DEPRECATED}')"}, set()),
+        # A parameter nobody knows is ignored.
+        ({"XDSDocumentEntryNobodyKnows": "('x')"}, {D1, D2, D3}),
+        ({"XDSDocumentEntryPatientId": "'nobody^^^&2.999&ISO'"}, set()),
+    ],
+)
+def test_find_documents_selects(three: Desk, parameters: dict[str, Any], expected: set[str]) -> None:
+    """Each parameter selects what the standard says."""
+    assert find(three, **parameters) == expected
+
+
+def test_documents_come_in_the_order_they_were_registered(three: Desk) -> None:
+    """Within a submission in the order of the message."""
+    found = three.ask(
+        find_documents.ID, XDSDocumentEntryPatientId=f"'{s.PATIENT}'", XDSDocumentEntryStatus=APPROVED
+    )
+    assert [each.id for each in found] == [D1, D2, D3]
+
+
+def test_object_refs_name_the_same_objects_and_nothing_else(three: Desk) -> None:
+    """An ObjectRef has the id, and the home if the object has one."""
+    found = three.ask(
+        find_documents.ID, False, XDSDocumentEntryPatientId=f"'{s.PATIENT}'", XDSDocumentEntryStatus=APPROVED
+    )
+    assert [dict(each.attributes) for each in found] == [{"id": D1}, {"id": D2}, {"id": D3}]
+
+
+# -- by id -------------------------------------------------------------------------------------------------------
+
+
+def test_get_documents_finds_by_either_id(three: Desk) -> None:
+    """By entryUUID, by uniqueId, several at once; unknown ones are just not there."""
+    assert ids(three.ask(get_documents.ID, XDSDocumentEntryEntryUUID=f"('{D1}','{D3}','{UNKNOWN}')")) == {D1, D3}
+    unique = f"('{ONE.unique_id}','{TWO.unique_id}','9.9.9')"
+    assert ids(three.ask(get_documents.ID, XDSDocumentEntryUniqueId=unique)) == {D1, D2}
+
+
+def test_full_objects_of_two_patients_are_refused_and_references_are_not(three: Desk) -> None:
+    """XDSResultNotSinglePatient, and no metadata, for LeafClass; never for ObjectRef."""
+    both = f"('{D1}','urn:uuid:00000000-0000-4000-8000-0000000000aa')"
+    assert refused(three, get_documents.ID, XDSDocumentEntryEntryUUID=both) == [
+        ("XDSResultNotSinglePatient", "query-single-patient", "")
+    ]
+    assert len(three.ask(get_documents.ID, False, XDSDocumentEntryEntryUUID=both)) == 2
+
+
+@pytest.fixture
+def filed(desk: Desk) -> Desk:
+    """A set with two documents and a folder that holds one of them, and an older document it takes in by reference."""
+    desk.submit(submit(document(D3)))
+    into = s.member(F1, D1)
+    desk.submit(
+        s.submission(
+            document(D1),
+            document(D2, format_code=Code("other", "2.999.2"), confidentiality_codes=(s.BLOCKED,)),
+            folders=[s.folder(entry_uuid=F1)],
+            links=[
+                into,
+                s.member("SubmissionSet01", into.entry_uuid),
+                s.member("SubmissionSet01", D3, "Reference"),
+            ],
+        )
+    )
+    return desk
+
+
+def links(objects: Any) -> set[tuple[str, str]]:
+    """(source, target) of the associations among objects, the set written SS and an association AS."""
+    kinds = {each.id: each for each in objects}
+
+    def name(uuid: str) -> str:
+        if uuid in (D1, D2, D3, F1):
+            return uuid
+        return "AS" if uuid in kinds and kinds[uuid].kind == "Association" else "SS"
+
+    return {
+        (name(each.attributes["sourceObject"]), name(each.attributes["targetObject"]))
+        for each in objects
+        if each.kind == "Association"
+    }
+
+
+def test_get_submission_set_and_contents_gives_the_set_its_members_and_the_links(filed: Desk) -> None:
+    """The set, the documents (by reference too), the folder, the folder's link, and the set's link to each."""
+    found = filed.ask(get_submission_set_and_contents.ID, XDSSubmissionSetUniqueId=f"'{s.submission_set().unique_id}'")
+    assert ids(found) >= {D1, D2, D3, F1}
+    assert links(found) == {("SS", D1), ("SS", D2), ("SS", D3), ("SS", F1), ("SS", "AS"), (F1, D1)}
+    assert len([each for each in found if each.kind == "RegistryPackage"]) == 2
+
+
+def test_a_filtered_document_takes_its_links_with_it(filed: Desk) -> None:
+    """A member document that does not pass, and links to it, are left out; so is a folder link without its document."""
+    unique = f"'{s.submission_set().unique_id}'"
+    only_d2 = filed.ask(
+        get_submission_set_and_contents.ID,
+        XDSSubmissionSetUniqueId=unique,
+        XDSDocumentEntryFormatCode="('other^^2.999.2')",
+    )
+    assert links(only_d2) == {("SS", D2), ("SS", F1)}
+    not_d2 = filed.ask(
+        get_submission_set_and_contents.ID,
+        XDSSubmissionSetUniqueId=unique,
+        XDSDocumentEntryConfidentialityCode=f"('{coded(s.NORMAL)}')",
+    )
+    assert links(not_d2) == {("SS", D1), ("SS", D3), ("SS", F1), ("SS", "AS"), (F1, D1)}
+
+
+def test_get_submission_set_and_contents_finds_by_uuid_too(filed: Desk) -> None:
+    """entryUUID and uniqueId lead to the same answer; an unknown one to an empty one."""
+    unique = f"'{s.submission_set().unique_id}'"
+    found = filed.ask(get_submission_set_and_contents.ID, XDSSubmissionSetUniqueId=unique)
+    own = next(each.id for each in found if each.kind == "RegistryPackage" and each.id != F1)
+    same = filed.ask(get_submission_set_and_contents.ID, XDSSubmissionSetEntryUUID=f"'{own}'")
+    assert ids(same) == ids(found)
+    assert filed.ask(get_submission_set_and_contents.ID, XDSSubmissionSetEntryUUID=f"'{UNKNOWN}'") == ()
+
+
+# -- GetAll ------------------------------------------------------------------------------------------------------
+
+
+def all_of(desk: Desk, **changes: Any) -> Any:
+    """GetAll for the sample patient."""
+    given = {
+        "patientId": f"'{s.PATIENT}'",
+        "XDSDocumentEntryStatus": APPROVED,
+        "XDSSubmissionSetStatus": APPROVED,
+        "XDSFolderStatus": APPROVED,
+    }
+    return desk.ask(get_all.ID, **(given | changes))
+
+
+def test_get_all_gives_everything_of_the_patient(filed: Desk) -> None:
+    """Three documents, two sets, one folder, and each association that touches one of them."""
+    found = all_of(filed)
+    assert sorted(each.kind for each in found) == ["Association"] * 7 + ["ExtrinsicObject"] * 3 + ["RegistryPackage"] * 3
+    assert (F1, D1) in links(found)
+
+
+def test_get_all_filters_documents_only(filed: Desk) -> None:
+    """Sets and folders stay; a link stays when one of its ends does (ITI TF-2 3.18.4.1.2.3.7.4)."""
+    found = all_of(filed, XDSDocumentEntryFormatCode="('other^^2.999.2')")
+    assert {each.id for each in found if each.kind == "ExtrinsicObject"} == {D2}
+    assert (F1, D1) in links(found)
+    nothing_approved = all_of(filed, XDSFolderStatus=f"('{names.DEPRECATED}')")
+    assert F1 not in ids(nothing_approved)
+
+
+# -- refusals ----------------------------------------------------------------------------------------------------
+
+
+def refused(desk: Desk, query: str, **parameters: Any) -> list[tuple[str, str, str]]:
+    """(code, rule, location) of every error of a query that must be refused."""
+    with pytest.raises(RegistryFailure) as caught:
+        desk.ask(query, **parameters)
+    return [(str(error.code), error.rule, error.location) for error in caught.value.errors]
+
+
+PATIENT = {"XDSDocumentEntryPatientId": f"'{s.PATIENT}'"}
+MISSING, NUMBER, MALFORMED = "XDSStoredQueryMissingParam", "XDSStoredQueryParamNumber", "XDSRegistryError"
+
+
+@pytest.mark.parametrize(
+    ("query", "parameters", "expected"),
+    [
+        ("urn:uuid:00000000-0000-4000-8000-000000000000", {}, [("XDSUnknownStoredQuery", "query-known", "AdhocQuery/id")]),
+        (
+            find_documents.ID,
+            {},
+            [
+                (MISSING, "query-parameter-required", "$XDSDocumentEntryPatientId"),
+                (MISSING, "query-parameter-required", "$XDSDocumentEntryStatus"),
+            ],
+        ),
+        (
+            find_documents.ID,
+            PATIENT | {"XDSDocumentEntryStatus": "('urn:other')"},
+            [(MISSING, "query-parameter-required", "$XDSDocumentEntryStatus")],
+        ),
+        (
+            find_documents.ID,
+            PATIENT | {"XDSDocumentEntryStatus": []},
+            [(MISSING, "query-parameter-required", "$XDSDocumentEntryStatus")],
+        ),
+        (
+            find_documents.ID,
+            {"XDSDocumentEntryPatientId": "('a','b')", "XDSDocumentEntryStatus": APPROVED},
+            [(NUMBER, "query-parameter-single", "$XDSDocumentEntryPatientId")],
+        ),
+        (
+            find_documents.ID,
+            PATIENT | {"XDSDocumentEntryStatus": (["('a')"], ["('b')"])},
+            [
+                (NUMBER, "query-parameter-repeated", "$XDSDocumentEntryStatus"),
+                (MISSING, "query-parameter-required", "$XDSDocumentEntryStatus"),
+            ],
+        ),
+        (
+            find_documents.ID,
+            PATIENT
+            | {
+                "XDSDocumentEntryStatus": APPROVED,
+                "XDSDocumentEntryTypeCode": "('A03-2')",
+                "XDSDocumentEntryCreationTimeFrom": "yesterday",
+                "XDSDocumentEntryClassCode": "('a",
+            },
+            [
+                (MALFORMED, "query-parameter-value", "$XDSDocumentEntryClassCode"),
+                (MALFORMED, "query-parameter-value", "$XDSDocumentEntryTypeCode"),
+                (MALFORMED, "query-parameter-value", "$XDSDocumentEntryCreationTimeFrom"),
+            ],
+        ),
+        (
+            get_documents.ID,
+            {},
+            [(MISSING, "query-parameter-alternatives", "$XDSDocumentEntryEntryUUID $XDSDocumentEntryUniqueId")],
+        ),
+        (
+            get_documents.ID,
+            {"XDSDocumentEntryEntryUUID": f"('{D1}')", "XDSDocumentEntryUniqueId": "('1.2')"},
+            [(NUMBER, "query-parameter-exclusive", "$XDSDocumentEntryEntryUUID $XDSDocumentEntryUniqueId")],
+        ),
+        (
+            get_documents.ID,
+            {"XDSDocumentEntryEntryUUID": "('Document01')"},
+            [(MALFORMED, "query-parameter-value", "$XDSDocumentEntryEntryUUID")],
+        ),
+        (
+            get_submission_set_and_contents.ID,
+            {"XDSSubmissionSetUniqueId": "('1.2','1.3')"},
+            [(NUMBER, "query-parameter-single", "$XDSSubmissionSetUniqueId")],
+        ),
+    ],
+)
+def test_a_bad_query_is_refused_with_every_error(
+    desk: Desk, query: str, parameters: dict[str, Any], expected: list[tuple[str, str, str]]
+) -> None:
+    """Missing, repeated, malformed and contradicting parameters each have their code, all in one answer."""
+    assert refused(desk, query, **parameters) == expected
+
+
+def test_a_hostile_pattern_costs_no_time(three: Desk) -> None:
+    """A pattern of many wildcards is matched without going back and forth over the text."""
+    hostile = "'" + "%a" * 100 + "'"
+    assert find(three, XDSDocumentEntryAuthorPerson=hostile) == set()
+
+
+def test_every_query_is_asked_by_its_standard_id() -> None:
+    """The ids of ITI TF-2 table 3.18.4.1.2.4-1."""
+    assert {module.NAME: identifier.removeprefix("urn:uuid:") for identifier, module in STORED_QUERIES.items()} == {
+        "FindDocuments": "14d4debf-8f97-4251-9a74-a90016b0af0d",
+        "GetAll": "10b545ea-725c-446d-9b95-8aeb444eddf3",
+        "GetDocuments": "5c4f972b-d56b-40ac-a5fc-c8ca9b40b9d4",
+        "GetSubmissionSetAndContents": "e8e3cb2c-e39c-46b9-99e4-c12f57260b83",
+    }

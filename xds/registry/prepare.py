@@ -1,0 +1,323 @@
+"""A submission as rows: all the work of registering that needs no lock (ITI TF-2 3.42.4.1.3).
+
+Called by the registry before the write transaction: symbolic ids become UUIDs, codes become numbers, the children
+are rendered and compressed, and what must be asked of the registry under the lock is written down for register.py.
+It must never be called on a submission that metadata.validation has not passed.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from xds.metadata import names
+from xds.metadata.datatypes import dtm_low
+from xds.metadata.ebrim import fingerprint, stored_body
+from xds.metadata.model import (
+    Association,
+    DocumentEntry,
+    Folder,
+    RegistryObject,
+    Submission,
+    SubmissionSet,
+)
+from xds.registry import facets
+from xds.registry.rows import ASSOCIATION_TYPES, OBJECT_TYPES
+from xds.store import codes as words
+from xds.store import schema
+from xds.store.bodies import pack
+from xds.store.codes import Codes
+from xds.store.keys import new_key, unique_id_key, uuid_bytes
+
+#: A set may take in, by reference, what is registered already.
+_MEMBERS_BY_REFERENCE: Final = (schema.KIND_DOCUMENT_ENTRY, schema.KIND_FOLDER, schema.KIND_ASSOCIATION)
+
+Row = dict[str, Any]
+Entry = SubmissionSet | DocumentEntry | Folder | Association
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """One end of an association that lies outside the submission, and what it may be."""
+
+    uuid: bytes
+    kinds: tuple[int, ...]
+    location: str
+    same_patient: bool = True
+    object_type: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A uniqueId that an object of the submission wants; `hash` and `size` are a document's."""
+
+    key: bytes
+    kind: int
+    obj_pk: int
+    unique_id: str
+    location: str
+    hash: bytes | None = None
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """An RPLC or XFRM_RPLC."""
+
+    replaced: bytes
+    replacement: bytes
+    location: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A submission ready to be written.
+
+    `rows` are by table name and lack the patient; `new_uuids` gives the location of each new entryUUID;
+    `grown_folders` are existing folders that gain a document.
+    """
+
+    pid: str
+    fingerprint: bytes
+    set_uuid: bytes
+    set_claim: Claim
+    claims: tuple[Claim, ...]
+    rows: Mapping[str, list[Row]]
+    references: tuple[Reference, ...]
+    new_uuids: Mapping[bytes, str]
+    replacements: tuple[Replacement, ...]
+    grown_folders: tuple[bytes, ...]
+
+
+def prepare(submission: Submission, codes: Codes) -> Prepared:
+    """Everything about a valid submission that can be worked out before the patient is locked."""
+    the_set = submission.submission_set
+    entries: list[Entry] = [
+        the_set,
+        *submission.document_entries,
+        *submission.folders,
+        *submission.associations,
+    ]
+    uuids = {each.entry_uuid: _uuid_of(each.entry_uuid) for each in entries}
+    ids = codes.intern(_words(submission))
+    same = fingerprint(map(_received, entries))
+    set_row = _set_row(the_set, uuids, ids) | {"fingerprint": same}
+    documents = [_document_row(each, uuids, ids) for each in submission.document_entries]
+    folders = [_folder_row(each, uuids, ids) for each in submission.folders]
+    associations = [_association_row(each, uuids) for each in submission.associations]
+    claims = [
+        _claim(each, schema.KIND_DOCUMENT_ENTRY, row["doc_pk"], row["hash"], row["size"])
+        for each, row in zip(submission.document_entries, documents, strict=True)
+    ]
+    claims += [
+        _claim(each, schema.KIND_FOLDER, row["folder_pk"])
+        for each, row in zip(submission.folders, folders, strict=True)
+    ]
+    return Prepared(
+        pid=the_set.patient_id,
+        fingerprint=same,
+        set_uuid=set_row["entry_uuid"],
+        set_claim=_claim(the_set, schema.KIND_SUBMISSION_SET, set_row["set_pk"]),
+        claims=tuple(claims),
+        rows={
+            "document_entry": documents,
+            "submission_set": [set_row],
+            "folder": folders,
+            "association": associations,
+        },
+        references=tuple(_references(submission, uuids)),
+        new_uuids={uuid_bytes(uuids[each.entry_uuid]): f"{each.entry_uuid}/entryUUID" for each in entries},
+        replacements=tuple(
+            Replacement(
+                uuid_bytes(each.target), uuid_bytes(uuids[each.source]), f"{each.entry_uuid}/targetObject"
+            )
+            for each in submission.associations
+            if each.type in names.REPLACEMENTS
+        ),
+        grown_folders=tuple(
+            uuid_bytes(each.source)
+            for each in submission.associations
+            if each.type == names.HAS_MEMBER and each.source not in uuids
+        ),
+    )
+
+
+def _claim(
+    entry: SubmissionSet | DocumentEntry | Folder,
+    kind: int,
+    key: int,
+    hash: bytes | None = None,
+    size: int | None = None,
+) -> Claim:
+    unique_id = entry.unique_id
+    return Claim(unique_id_key(unique_id), kind, key, unique_id, f"{entry.entry_uuid}/uniqueId", hash, size)
+
+
+def _received(entry: Entry) -> RegistryObject:
+    assert entry.received is not None, "only submissions that were read can be registered"
+    return entry.received
+
+
+def _uuid_of(entry_uuid: str) -> str:
+    return entry_uuid if entry_uuid.startswith("urn:uuid:") else f"urn:uuid:{uuid.uuid4()}"
+
+
+def _words(submission: Submission) -> Iterable[words.Word]:
+    yield submission.submission_set.source_id, words.SOURCE
+    yield submission.submission_set.content_type_code.code, submission.submission_set.content_type_code.scheme
+    for entry in submission.document_entries:
+        for code in (*_single_codes(entry).values(), *entry.confidentiality_codes, *entry.event_codes):
+            yield code.code, code.scheme
+        yield entry.mime_type, words.MIME_TYPE
+        yield entry.repository_unique_id or "", words.REPOSITORY
+    for each in submission.folders:
+        for code in each.codes:
+            yield code.code, code.scheme
+    homes = [submission.submission_set.home]
+    homes += [entry.home for entry in submission.document_entries]
+    homes += [each.home for each in submission.folders]
+    for home in homes:
+        if home:
+            yield home, words.HOME
+
+
+def _single_codes(entry: DocumentEntry) -> dict[str, Any]:
+    return {
+        "class_code": entry.class_code,
+        "type_code": entry.type_code,
+        "practice_code": entry.practice_setting_code,
+        "facility_code": entry.healthcare_facility_type_code,
+        "format_code": entry.format_code,
+    }
+
+
+def _body(
+    obj: RegistryObject,
+    uuids: Mapping[str, str],
+    omit_identifier: str,
+    version: int | None,
+    omit_slots: tuple[str, ...] = (),
+) -> bytes:
+    return stored_body(
+        obj,
+        ids=uuids,
+        own_id=uuids[obj.id],
+        version=version,
+        omit_identifier=omit_identifier,
+        omit_slots=omit_slots,
+    )
+
+
+def _document_row(entry: DocumentEntry, uuids: Mapping[str, str], ids: Mapping[words.Word, int]) -> Row:
+    own = uuid_bytes(uuids[entry.entry_uuid])
+    return {
+        "doc_pk": new_key(),
+        "entry_uuid": own,
+        "logical_uuid": own,  # a first version names the logical document after itself (XDS Metadata Update)
+        "version": 1,
+        "status": schema.STATUS_APPROVED,  # whatever was sent (ITI TF-2 3.42.4.1.3.3.5)
+        "object_type": OBJECT_TYPES[entry.object_type],
+        **{column: ids[code.code, code.scheme] for column, code in _single_codes(entry).items()},
+        "repo_pk": ids[entry.repository_unique_id or "", words.REPOSITORY],
+        "mime_pk": ids[entry.mime_type, words.MIME_TYPE],
+        "home_pk": ids[entry.home, words.HOME] if entry.home else None,
+        "creation_time": _time(entry.creation_time),
+        "service_start": _time(entry.service_start_time),
+        "service_stop": _time(entry.service_stop_time),
+        "size": entry.size,
+        "uid_key": unique_id_key(entry.unique_id),
+        "hash": bytes.fromhex(entry.hash) if entry.hash else None,
+        "facets": facets.pack(
+            ("c", (ids[code.code, code.scheme] for code in entry.confidentiality_codes)),
+            ("e", (ids[code.code, code.scheme] for code in entry.event_codes)),
+            ("a", (author.person for author in entry.authors if author.person)),
+            ("r", entry.reference_ids),
+        ),
+        "body": pack(_body(_received(entry), uuids, names.DOCUMENT_PATIENT_ID, 1)),
+    }
+
+
+def _set_row(the_set: SubmissionSet, uuids: Mapping[str, str], ids: Mapping[words.Word, int]) -> Row:
+    return {
+        "set_pk": new_key(),
+        "entry_uuid": uuid_bytes(uuids[the_set.entry_uuid]),
+        "status": schema.STATUS_APPROVED,
+        "home_pk": ids[the_set.home, words.HOME] if the_set.home else None,
+        "submission_time": _time(the_set.submission_time),
+        "source_pk": ids[the_set.source_id, words.SOURCE],
+        "content_type": ids[the_set.content_type_code.code, the_set.content_type_code.scheme],
+        "uid_key": unique_id_key(the_set.unique_id),
+        "facets": facets.pack(("a", (author.person for author in the_set.authors if author.person))),
+        "body": pack(_body(_received(the_set), uuids, names.SUBMISSION_SET_PATIENT_ID, None)),
+    }
+
+
+def _folder_row(each: Folder, uuids: Mapping[str, str], ids: Mapping[words.Word, int]) -> Row:
+    own = uuid_bytes(uuids[each.entry_uuid])
+    return {
+        "folder_pk": new_key(),
+        "entry_uuid": own,
+        "logical_uuid": own,
+        "version": 1,
+        "status": schema.STATUS_APPROVED,
+        "home_pk": ids[each.home, words.HOME] if each.home else None,
+        "last_update_time": now(),
+        "uid_key": unique_id_key(each.unique_id),
+        "facets": facets.pack(("c", (ids[code.code, code.scheme] for code in each.codes))),
+        # The registry sets and changes lastUpdateTime: it is written from its column (ITI TF-2 3.42.4.1.3.6).
+        "body": pack(_body(_received(each), uuids, names.FOLDER_PATIENT_ID, 1, ("lastUpdateTime",))),
+    }
+
+
+def _association_row(each: Association, uuids: Mapping[str, str]) -> Row:
+    body = _body(_received(each), uuids, "", None)
+    return {
+        **link(each.type, uuids.get(each.source, each.source), uuids.get(each.target, each.target)),
+        "entry_uuid": uuid_bytes(uuids[each.entry_uuid]),
+        "body": pack(body) if body else None,
+    }
+
+
+def link(type_: str, source: str, target: str) -> Row:
+    return {
+        "assoc_pk": new_key(),
+        "entry_uuid": uuid.uuid4().bytes,
+        "type": ASSOCIATION_TYPES[type_],
+        "status": schema.STATUS_APPROVED,
+        "source_uuid": uuid_bytes(source),
+        "target_uuid": uuid_bytes(target),
+        "home_pk": None,
+        "body": None,
+    }
+
+
+def _references(submission: Submission, uuids: Mapping[str, str]) -> Iterator[Reference]:
+    """What each association points at outside the submission (ITI TF-3 4.2.2, TF-2 3.42.4.1.3.4 and .5)."""
+    documents, folders = (schema.KIND_DOCUMENT_ENTRY,), (schema.KIND_FOLDER,)
+    set_id = submission.submission_set.entry_uuid
+    for each in submission.associations:
+        target = f"{each.entry_uuid}/targetObject"
+        if each.source not in uuids:
+            yield Reference(uuid_bytes(each.source), folders, f"{each.entry_uuid}/sourceObject")
+        if each.target in uuids:
+            continue
+        if each.type == names.IS_SNAPSHOT_OF:
+            yield Reference(
+                uuid_bytes(each.target), documents, target, object_type=OBJECT_TYPES[names.ON_DEMAND]
+            )
+        elif each.source == set_id:
+            # A document by reference may be another patient's (ITI TF-3 4.2.2.1.1).
+            yield Reference(uuid_bytes(each.target), _MEMBERS_BY_REFERENCE, target, same_patient=False)
+        else:
+            yield Reference(uuid_bytes(each.target), documents, target)
+
+
+def _time(dtm: str | None) -> int | None:
+    return None if dtm is None else dtm_low(dtm)
+
+
+def now() -> int:
+    return int(datetime.now(UTC).strftime("%Y%m%d%H%M%S"))

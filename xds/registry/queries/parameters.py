@@ -1,0 +1,324 @@
+"""Stored-query parameters: how their values are written (ITI TF-2 3.18.4.1.2.3.5) and what they mean in SQL.
+
+Each query module declares its parameters at its head with the `Parameter`s and the matches here. `read` turns the
+Slots of a request into bound values and finds all errors at once; the statement is built from the *shape* of the
+request only (which parameters, how often), so that it is built once and no value ever becomes SQL text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    bindparam,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+    union_all,
+)
+
+from xds.errors import DataTypeError, RegistryError, RegistryFailure
+from xds.metadata import names
+from xds.metadata.datatypes import dtm_low
+from xds.metadata.model import Slot
+from xds.registry import facets
+from xds.registry.rows import OBJECT_TYPES, STATUSES
+from xds.registry.rules import broken
+from xds.store import schema
+from xds.store.codes import Codes
+from xds.store.keys import unique_id_key, uuid_bytes
+from xds.store.schema import document_entry, patient, uid_claim
+
+_STRING = re.compile(r"\s*(?:'((?:[^']|'')*)'|\"([^\"]*)\"|([^\s,'\"()]+))\s*(?:,|$)")
+
+
+def values(text: str) -> list[str]:
+    """The values in one rim:Value: `'a'`, `('a','b')` or a bare number.
+
+    Blanks, a missing parenthesis and double quotes are tolerated, as senders produce them.
+    Raises DataTypeError on anything else.
+    """
+    inner = text.strip().removeprefix("(").removesuffix(")").strip()
+    found = []
+    position = 0
+    while position < len(inner):
+        match = _STRING.match(inner, position)
+        if match is None:
+            raise DataTypeError(
+                "the value is not a quoted string, a number, or a list of these in parentheses"
+            )
+        quoted, double_quoted, bare = match.groups()
+        found.append(
+            quoted.replace("''", "'") if quoted is not None else double_quoted if bare is None else bare
+        )
+        position = match.end()
+    return found
+
+
+# -- matches: what a parameter's values ask of a row ------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """`condition` is SQL around one bound parameter; `bind` makes its value from the texts of one Slot.
+
+    `bind` may raise DataTypeError; None means that no value was understood, as if the parameter were absent.
+    """
+
+    condition: Callable[[str], ColumnElement[bool]]
+    bind: Callable[[Sequence[str], Codes], Any]
+
+
+def _in(column: ColumnElement[Any], bind: Callable[[Sequence[str], Codes], Any]) -> Match:
+    return Match(lambda name: column.in_(bindparam(name, expanding=True)), bind)
+
+
+def code_in(column: ColumnElement[Any]) -> Match:
+    """One of the codes, written code^^codingScheme; a code that no object has matches nothing."""
+    return _in(column, _code_numbers)
+
+
+def code_facet(table: Any, letter: str) -> Match:
+    """One of the codes, of an attribute that repeats."""
+    return Match(
+        lambda name: table.c.facets.regexp_match(bindparam(name)),
+        lambda texts, codes: facets.is_one_of(letter, _code_numbers(texts, codes)),
+    )
+
+
+def like_facet(table: Any, letter: str) -> Match:
+    """LIKE one of the patterns, of an attribute that repeats."""
+    return Match(
+        lambda name: table.c.facets.regexp_match(bindparam(name)),
+        lambda texts, _: facets.is_like(letter, texts),
+    )
+
+
+def text_is(column: ColumnElement[Any]) -> Match:
+    """Exactly the text."""
+    return Match(lambda name: column == bindparam(name), lambda texts, _: texts[0])
+
+
+def unique_id_of(table: Any, kind: int, key: ColumnElement[Any]) -> Match:
+    """An object that was submitted under one of the uniqueIds: uid_claim leads to the first of each."""
+    return Match(
+        lambda name: tuple_(table.c.patient_pk, key).in_(
+            select(uid_claim.c.patient_pk, uid_claim.c.obj_pk).where(
+                uid_claim.c.key.in_(bindparam(name, expanding=True)), uid_claim.c.kind == kind
+            )
+        ),
+        _unique_id_keys,
+    )
+
+
+def document_unique_id() -> Match:
+    """A document of one of the uniqueIds; the same document may have been registered again (ix_…_uid_key_again)."""
+    first, again = document_entry.alias("first"), document_entry.alias("again")
+
+    def condition(name: str) -> ColumnElement[bool]:
+        keys: BindParameter[Any] = bindparam(name, expanding=True)
+        claimed = (
+            select(first.c.entry_uuid)
+            .join_from(
+                uid_claim,
+                first,
+                (first.c.patient_pk == uid_claim.c.patient_pk) & (first.c.doc_pk == uid_claim.c.obj_pk),
+            )
+            .where(uid_claim.c.key.in_(keys), uid_claim.c.kind == schema.KIND_DOCUMENT_ENTRY)
+        )
+        # A literal 0, not a bound one: the partial index is used only when the planner can see it.
+        repeated = select(again.c.entry_uuid).where(
+            again.c.uid_first == literal_column("0"), again.c.uid_key.in_(keys)
+        )
+        # By entryUUID and not by primary key: SQLite scans for a pair of columns IN a compound subquery.
+        return document_entry.c.entry_uuid.in_(union_all(claimed, repeated))
+
+    return Match(condition, _unique_id_keys)
+
+
+def _unique_id_keys(texts: Sequence[str], _: Codes) -> list[bytes]:
+    return [unique_id_key(text) for text in texts]
+
+
+def uuid_in(column: ColumnElement[Any]) -> Match:
+    """One of the UUIDs, written urn:uuid:…; anything else is malformed."""
+    return _in(column, lambda texts, _: [_uuid(text) for text in texts])
+
+
+def time_from(column: ColumnElement[Any]) -> Match:
+    """At or after; a row without the time matches (ITI TF-2 table 3.18.4.1.2.3.7.1-1, notes)."""
+    return Match(
+        lambda name: or_(column.is_(None), column >= bindparam(name)), lambda texts, _: dtm_low(texts[0])
+    )
+
+
+def time_to(column: ColumnElement[Any]) -> Match:
+    """Before; a row without the time matches."""
+    return Match(
+        lambda name: or_(column.is_(None), column < bindparam(name)), lambda texts, _: dtm_low(texts[0])
+    )
+
+
+def status_in(column: ColumnElement[Any]) -> Match:
+    """One of the statuses; one not understood is ignored, and none understood counts as none given (3.18.4.1.2.3.6)."""
+    return _in(column, lambda texts, _: [STATUSES[text] for text in texts if text in STATUSES] or None)
+
+
+def type_in(column: ColumnElement[Any]) -> Match:
+    """Stable or on-demand, by objectType; an unknown type matches nothing."""
+    return _in(column, lambda texts, _: [OBJECT_TYPES[text] for text in texts if text in OBJECT_TYPES] or [0])
+
+
+def _code_numbers(texts: Sequence[str], codes: Codes) -> list[int]:
+    numbers = []
+    for text in texts:
+        code, _, scheme = text.partition("^^")
+        if not code or not scheme or "^" in scheme:
+            raise DataTypeError("a code is written code^^codingScheme, with both")
+        numbers.append(codes.number(code, scheme))
+    return numbers
+
+
+_UUID = re.compile(r"urn:uuid:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+def _uuid(text: str) -> bytes:
+    if not _UUID.fullmatch(text):
+        raise DataTypeError(
+            "an entryUUID is written urn:uuid: and 32 hexadecimal digits in the groups 8-4-4-4-12"
+        )
+    return uuid_bytes(text)
+
+
+# -- declaring and reading --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parameter:
+    """One parameter of a stored query, as its table in ITI TF-2 3.18.4.1.2.3.7 gives it.
+
+    `many`: several values mean OR. `repeat`: the Slot may be repeated, which means AND.
+    `default`: what holds when the parameter is absent.
+    """
+
+    name: str
+    match: Match
+    required: bool = False
+    many: bool = False
+    repeat: bool = False
+    default: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What decides a statement's text: full objects or references, and how often each parameter is given."""
+
+    leaf: bool
+    given: tuple[tuple[Parameter, int], ...]
+
+    def where(self, *parameter_names: str) -> list[ColumnElement[bool]]:
+        """The conditions of the given parameters with these names; of all given parameters without names."""
+        return [
+            parameter.match.condition(_bind_name(parameter, index))
+            for parameter, count in self.given
+            if not parameter_names or parameter.name in parameter_names
+            for index in range(count)
+        ]
+
+
+def _bind_name(parameter: Parameter, index: int) -> str:
+    return f"{parameter.name.removeprefix('$')}_{index}"
+
+
+def read(
+    slots: Sequence[Slot],
+    parameters: Sequence[Parameter],
+    alternatives: Sequence[tuple[str, ...]],
+    codes: Codes,
+    *,
+    leaf: bool,
+) -> tuple[Shape, dict[str, Any]]:
+    """The shape of a request and the values to bind; raises RegistryFailure with every error found.
+
+    Unknown parameters are ignored (ITI TF-2 3.18.4.1.2.3.5 leaves them to other communities and later editions).
+    """
+    errors: list[RegistryError] = []
+    given: list[tuple[Parameter, int]] = []
+    bound: dict[str, Any] = {}
+    present: set[str] = set()
+    for parameter in parameters:
+        groups = _groups(parameter, slots, errors)
+        count = 0
+        for texts in groups or ([list(parameter.default)] if parameter.default else []):
+            try:
+                value = parameter.match.bind(texts, codes)
+            except DataTypeError as error:
+                errors.append(broken("query-parameter-value", parameter.name, f"({error})"))
+                present.add(parameter.name)
+                continue
+            if value is not None:
+                bound[_bind_name(parameter, count)] = value
+                count += 1
+        if count:
+            given.append((parameter, count))
+            present.add(parameter.name)
+        elif parameter.required and parameter.name not in present:
+            errors.append(broken("query-parameter-required", parameter.name))
+    for group in alternatives:
+        errors += _check_alternatives(group, present)
+    if errors:
+        raise RegistryFailure(*errors)
+    return Shape(leaf, tuple(given)), bound
+
+
+def _groups(parameter: Parameter, slots: Sequence[Slot], errors: list[RegistryError]) -> list[list[str]]:
+    """The values of each Slot with the parameter's name; a Slot without values counts as absent."""
+    groups = []
+    for slot in slots:
+        if slot.name == parameter.name:
+            try:
+                texts = [text for value in slot.values for text in values(value)]
+            except DataTypeError as error:
+                errors.append(broken("query-parameter-value", parameter.name, f"({error})"))
+                continue
+            if len(texts) > 1 and not parameter.many:
+                errors.append(
+                    broken("query-parameter-single", parameter.name, f"({len(texts)} values were given)")
+                )
+            if texts:
+                groups.append(texts)
+    if len(groups) > 1 and not parameter.repeat:
+        errors.append(broken("query-parameter-repeated", parameter.name))
+    return groups
+
+
+def _check_alternatives(group: tuple[str, ...], present: set[str]) -> list[RegistryError]:
+    given = [name for name in group if name in present]
+    if len(given) == 1:
+        return []
+    rule = "query-parameter-exclusive" if given else "query-parameter-alternatives"
+    return [broken(rule, " ".join(given or group))]
+
+
+# -- parameters that several queries share ----------------------------------------------------------------------
+
+PATIENT_ID: Final = text_is(patient.c.pid)
+STABLE_BY_DEFAULT: Final = (names.STABLE,)
+
+_d = document_entry.c
+DOCUMENT_STATUS: Final = Parameter("$XDSDocumentEntryStatus", status_in(_d.status), required=True, many=True)
+DOCUMENT_TYPE: Final = Parameter(
+    "$XDSDocumentEntryType", type_in(_d.object_type), many=True, default=STABLE_BY_DEFAULT
+)
+FORMAT_CODE: Final = Parameter("$XDSDocumentEntryFormatCode", code_in(_d.format_code), many=True)
+CONFIDENTIALITY_CODE: Final = Parameter(
+    "$XDSDocumentEntryConfidentialityCode", code_facet(document_entry, "c"), many=True, repeat=True
+)
+#: Filters on documents that GetAll and the two …AndContents queries share.
+DOCUMENT_FILTERS: Final = (FORMAT_CODE, CONFIDENTIALITY_CODE, DOCUMENT_TYPE)
