@@ -1,0 +1,34 @@
+# The whole vocabulary of a developer here: demo, test, check, bench.
+# Each target makes the virtual environment first, so a fresh clone needs Python 3.11 or later, make, and nothing else.
+
+PYTHON ?= python3
+BIN    := .venv/bin
+
+.PHONY: demo test check bench
+
+demo: .venv/ready
+	$(BIN)/python -m xds.demo
+
+test: .venv/ready
+	$(BIN)/python -m pytest
+
+# ruff cannot read setup.cfg, so its settings stand here.
+RUFF := --line-length 110 --target-version py311
+check: .venv/ready
+	$(BIN)/ruff format --check $(RUFF) xds tests bench
+	$(BIN)/ruff check $(RUFF) --select E,W,F,I,UP,B,C4,SIM,RUF,PT,S --ignore $(RUFF_IGNORE) --per-file-ignores $(RUFF_TESTS) xds tests bench
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -n0 tests/test_imports.py
+
+# S: security lints. In tests: assert is the point, keys and people are made up.
+RUFF_IGNORE := S101,S311,RUF001,RUF002,RUF003
+RUFF_TESTS  := 'tests/*:S','bench/*:S'
+
+bench: .venv/ready
+	$(BIN)/python -m bench
+
+.venv/ready: setup.cfg pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "xds needs Python 3.11 or later: make PYTHON=/path/to/python3.11 …")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@

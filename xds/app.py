@@ -1,0 +1,167 @@
+"""The node, wired: which addresses there are, and the order of the gates on the way of a request.
+
+`create_app` makes the WSGI application that `xds serve` runs in each worker. `_answer` is the one way through:
+every request of every transaction takes it, from the message that transport read to the answer that it writes.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import falcon
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+
+from xds import transactions
+from xds.config import Settings, check_to_serve, load
+from xds.errors import Fault, FaultCode, RegistryError, RegistryFailure, SettingsError
+from xds.registry.registry import Registry
+from xds.repository.documents import Repository
+from xds.repository.files import FolderStore
+from xds.store.database import Database
+from xds.transactions import schema
+from xds.transactions.rules import broken
+from xds.transactions.transaction import Node, Transaction
+from xds.transport.addressing import WSA
+from xds.transport.endpoint import SoapEndpoint, plain_errors
+from xds.transport.message import Answer, Message
+from xds.transport.wsdl import Description, Schemas
+
+log = logging.getLogger("xds")
+
+App = falcon.App[falcon.Request, falcon.Response]
+
+#: xds/wsdl is the repository's wsdl/, linked so that an installed package has it too.
+_WSDL: Final = Path(__file__).parent / "wsdl"
+
+#: Address -> its WSDL and the transactions it takes, told apart by wsa:Action.
+ENDPOINTS: Final[Mapping[str, tuple[str, tuple[Transaction, ...]]]] = {
+    "/xds/registry": ("registry.wsdl", (transactions.ITI_18, transactions.ITI_42)),
+    "/xds/repository": ("repository.wsdl", (transactions.ITI_41, transactions.ITI_43)),
+}
+
+
+def _answer(node: Node, known: Mapping[str, Transaction], message: Message) -> tuple[Answer, bool]:
+    """One request, through the gates in their order. Raises Fault for what is no request at all."""
+    transaction = known.get(message.action)
+    if transaction is None:
+        raise Fault(
+            FaultCode.SENDER,
+            "This endpoint does not have the wsa:Action of the message; its WSDL lists those it has.",
+            subcode=(WSA, "ActionNotSupported"),
+        )
+    if message.body.tag != transaction.element:
+        raise Fault(
+            FaultCode.SENDER,
+            f"The wsa:Action is that of {transaction.number}, whose Body holds one {transaction.element}.",
+        )
+    mtom = message.mtom and transaction.streams
+    try:
+        # GATE 1, who is asking?  Comes with the security tickets; until then config.check_to_serve lets the node
+        # start only between mutually known systems or for a test.
+        _check_schema(transaction, message)  # GATE 0, is it valid? By schema here, by IHE's rules in `read`.
+        request = transaction.read(message)
+        # GATE 2, what may they see?  Comes with the access rules, as a condition in every statement of `do`.
+        result = transaction.do(node, request)
+        # GATE 3, what was done?  Comes with the access log, in the database transaction of `do`.
+        body = transaction.write(result)
+    except RegistryFailure as failure:
+        _log_refusal(message, transaction, failure.errors)
+        body = transaction.refuse(failure.errors, message.reference)
+    except OperationalError as error:
+        if not _is_busy(error):
+            raise
+        busy = (broken("node-busy", transaction=transaction.number),)
+        _log_refusal(message, transaction, busy)
+        body = transaction.refuse(busy, message.reference)
+    return Answer(transaction.response_action, body), mtom
+
+
+def _check_schema(transaction: Transaction, message: Message) -> None:
+    broken_at = schema.check(message.body, _WSDL / "schema" / "all.xsd")
+    if not broken_at:
+        return
+    if transaction.fails_softly:
+        raise RegistryFailure(
+            *(broken("schema", location, transaction.number, detail) for location, detail in broken_at)
+        )
+    listed = " ".join(f"{location}: {detail}" for location, detail in broken_at)
+    raise Fault(FaultCode.SENDER, f"The Body does not follow the schema of {transaction.number}. {listed}")
+
+
+def _log_refusal(message: Message, transaction: Transaction, errors: tuple[RegistryError, ...]) -> None:
+    rules = " ".join(sorted({f"{error.code}/{error.rule}" for error in errors}))
+    log.info("%s %s refused %s", message.reference, transaction.number, rules)
+
+
+def _is_busy(error: OperationalError) -> bool:
+    return "locked" in str(error.orig) or "busy" in str(error.orig)
+
+
+def create_app(settings: Settings | None = None) -> App:
+    """The application; without `settings` they are read as the command line reads them, from XDS_CONFIG."""
+    if settings is None:
+        path = os.environ.get("XDS_CONFIG")
+        settings = load(Path(path) if path else None)
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True)
+    check_to_serve(settings)
+    database = Database(settings["store.database"])
+    if not database.is_current():
+        raise SettingsError("store.database is not of this version: run `xds migrate`")
+    documents = FolderStore(settings["store.documents"])
+    node = Node(
+        database=database,
+        registry=Registry(database),
+        repository=Repository(settings["node.repository_unique_id"], database, documents),
+        limits=settings.limits,
+    )
+    app = falcon.App()
+    plain_errors(app)
+    for address, (wsdl, offered) in ENDPOINTS.items():
+        known = {transaction.action: transaction for transaction in offered}
+        endpoint = SoapEndpoint(
+            partial(_answer, node, known),
+            settings.limits,
+            documents.staging,
+            name=address,
+            actions=known,
+            wsdl=Description(_WSDL / wsdl, settings["node.public_url"]),
+        )
+        app.add_route(address, endpoint)
+    app.add_route("/xds/schema/{name}", Schemas(_WSDL / "schema"))
+    app.add_route("/health/live", _Live())
+    app.add_route("/health/ready", _Ready(node))
+    return app
+
+
+class _Live:
+    """The process answers."""
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        resp.content_type = "text/plain"
+        resp.text = "live\n"
+
+
+class _Ready:
+    """The process can work: its database answers and documents can be staged."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        resp.content_type = "text/plain"
+        try:
+            with self._node.database.read() as connection:
+                connection.execute(text("SELECT 1 FROM patient LIMIT 1"))
+            self._node.repository.store.staging.create().discard()
+        except Exception as error:
+            log.error("not ready: %s", type(error).__name__)
+            resp.status = 503
+            resp.text = "not ready\n"
+            return
+        resp.text = "ready\n"

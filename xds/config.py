@@ -1,0 +1,259 @@
+"""The node's settings: one table, read from a TOML file and from the environment.
+
+`load` is called by the command line and by each worker process. A setting `section.key` stands in the file under
+`[section]` and in the environment as `XDS_SECTION__KEY`, which wins. Every error is reported at once, by key, with the
+remedy. docs/settings.md lists the same table and a test holds the two equal. No setting turns a gate off outside
+test environments.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from xds.errors import DataTypeError, SettingsError
+from xds.metadata.datatypes import check_oid
+from xds.transport.limits import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting: its key, default, how its text is read (raises ValueError with a sentence), and what it is for."""
+
+    key: str
+    default: Any
+    read: Callable[[Any], Any]
+    purpose: str
+
+    @property
+    def variable(self) -> str:
+        """The environment variable: `XDS_ENVIRONMENT`, `XDS_NODE__LISTEN`."""
+        return "XDS_" + self.key.upper().replace(".", "__")
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("is not a text")
+    return value.strip()
+
+
+def _one_of(*choices: str) -> Callable[[Any], str]:
+    def read(value: Any) -> str:
+        if value not in choices:
+            raise ValueError(f"is not one of: {', '.join(choices)}")
+        return str(value)
+
+    return read
+
+
+def _number(least: int) -> Callable[[Any], int]:
+    def read(value: Any) -> int:
+        try:
+            number = int(value)
+        except (TypeError, ValueError):
+            raise ValueError("is not a whole number") from None
+        if number < least:
+            raise ValueError(f"is less than {least}")
+        return number
+
+    return read
+
+
+def _oid(value: Any) -> str:
+    oid = _text(value).removeprefix("urn:oid:")
+    if oid:
+        try:
+            check_oid(oid)
+        except DataTypeError as error:
+            raise ValueError(f"is not an OID: {error}") from None
+    return oid
+
+
+def _address(value: Any) -> tuple[str, int]:
+    host, colon, port = _text(value).rpartition(":")
+    if not colon or not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise ValueError("is not host:port, e.g. 127.0.0.1:8080")
+    return host.strip("[]"), int(port)
+
+
+def _path(value: Any) -> Path | None:
+    return Path(_text(value)) if _text(value) else None
+
+
+def _folder_url(value: Any) -> Path:
+    url = _text(value)
+    if not url.startswith("file:///"):
+        raise ValueError("is not file:///…; this version keeps documents in a folder only")
+    return Path(url.removeprefix("file://"))
+
+
+def _limit(name: str, purpose: str) -> Setting:
+    return Setting(f"limits.{name}", getattr(Limits(), name), _number(1), purpose)
+
+
+#: Every setting there is. What a later gate reads is accepted and checked already, so that files need not change.
+SETTINGS: Final = (
+    Setting(
+        "environment",
+        "production",
+        _one_of("production", "test"),
+        "Test loosens nothing by itself; it permits settings that production refuses.",
+    ),
+    Setting("node.listen", "127.0.0.1:8080", _address, "Host and port to listen on."),
+    Setting("node.workers", 1, _number(1), "Worker processes."),
+    Setting("node.threads", 32, _number(1), "Requests that one worker works on at the same time."),
+    Setting("node.home_community_id", "", _oid, "This community's OID, with or without urn:oid:."),
+    Setting("node.repository_unique_id", "", _oid, "This document repository's OID. Required to serve."),
+    Setting(
+        "node.public_url",
+        "",
+        _text,
+        "Scheme and authority that clients use, when a proxy stands in between; in the WSDL.",
+    ),
+    Setting("tls.certificate", "", _path, "Server certificate chain, PEM."),
+    Setting("tls.key", "", _path, "Key of the server certificate, PEM (PKCS#8)."),
+    Setting(
+        "tls.client_ca",
+        "",
+        _path,
+        "Authorities whose client certificates are accepted, PEM. When set, a client certificate is required.",
+    ),
+    Setting(
+        "store.database",
+        "sqlite:////var/lib/xds/xds.db",
+        _text,
+        "Database URL of SQLAlchemy: sqlite:///… with a path.",
+    ),
+    Setting(
+        "store.documents",
+        "file:///var/lib/xds/documents",
+        _folder_url,
+        "Where document bytes are: file:///… with a path, on a local disk.",
+    ),
+    Setting(
+        "store.sweep_grace_hours",
+        24,
+        _number(0),
+        "How old bytes without a registration must be before `xds sweep` removes them; longer than any upload.",
+    ),
+    Setting(
+        "access.ticket",
+        "required",
+        _one_of("required", "none"),
+        "Whether a request needs a security ticket; none needs client certificates or environment = test.",
+    ),
+    Setting(
+        "patients.source", "national", _one_of("national", "feed", "open"), "Which patient ids are known."
+    ),
+    Setting("codes.profile", "norwegian", _one_of("norwegian", "ihe"), "Which codes are accepted."),
+    Setting("trust", "", _path, "The trust file: issuers, kinds, keys, audiences."),
+    Setting("communities", "", _path, "The communities file of the gateways."),
+    _limit("root_bytes", "The XML of one message, in bytes."),
+    _limit("document_bytes", "One document, in bytes."),
+    _limit("total_bytes", "One whole request, in bytes."),
+    _limit("parts", "MIME parts of one message, and documents of one retrieval."),
+    _limit("part_header_bytes", "The header lines of one MIME part, in bytes."),
+    _limit("seconds", "Seconds in which a whole request must have arrived."),
+    _limit("idle_seconds", "Seconds for which a sender may be silent in the middle of a request."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings, read and checked one by one; `settings["node.workers"]` gives a value."""
+
+    values: Mapping[str, Any]
+
+    def __getitem__(self, key: str) -> Any:
+        return self.values[key]
+
+    @property
+    def limits(self) -> Limits:
+        """The bounds of one message."""
+        return Limits(
+            **{
+                key.removeprefix("limits."): value
+                for key, value in self.values.items()
+                if key.startswith("limits.")
+            }
+        )
+
+
+def load(path: Path | None = None, environment: Mapping[str, str] = os.environ) -> Settings:
+    """The settings of a file (may be None) and the environment; raises SettingsError naming every bad one."""
+    errors: list[str] = []
+    given = _flatten(_read_file(path)) if path else {}
+    known = {setting.key: setting for setting in SETTINGS}
+    errors += [f"{key}: there is no such setting" for key in given if key not in known]
+    # Other programs may own other XDS_… names; in our sections a strange name is a slip of the pen.
+    sections = {setting.variable.partition("__")[0] + "__" for setting in SETTINGS if "." in setting.key}
+    variables = {setting.variable for setting in SETTINGS}
+    errors += [
+        f"{name}: there is no such setting"
+        for name in environment
+        if name not in variables and any(name.startswith(section) for section in sections)
+    ]
+    values: dict[str, Any] = {}
+    for setting in SETTINGS:
+        name, raw = setting.key, given.get(setting.key, setting.default)
+        if setting.variable in environment:
+            name, raw = setting.variable, environment[setting.variable]
+        try:
+            values[setting.key] = setting.read(raw)
+        except ValueError as error:
+            errors.append(f"{name} {error}")
+    if errors:
+        raise SettingsError("\n".join(errors))
+    return Settings(values)
+
+
+def check_to_serve(settings: Settings) -> None:
+    """What must hold together before the node may answer anybody; raises SettingsError with every error."""
+    errors = []
+    if not settings["node.repository_unique_id"]:
+        errors.append("node.repository_unique_id is required: set this repository's OID")
+    if (settings["tls.certificate"] is None) != (settings["tls.key"] is None):
+        errors.append("tls.certificate and tls.key go together: set both or none")
+    if settings["tls.client_ca"] and not settings["tls.certificate"]:
+        errors.append(
+            "tls.client_ca needs tls.certificate and tls.key: client certificates come with TLS only"
+        )
+    for key in ("tls.certificate", "tls.key", "tls.client_ca"):
+        if settings[key] and not settings[key].is_file():
+            errors.append(f"{key}: there is no such file")
+    if settings["access.ticket"] == "required":
+        errors.append(
+            "access.ticket = required: this version cannot check security tickets yet and serves nobody without;"
+            " set access.ticket = none together with tls.client_ca, or with environment = test for a test"
+        )
+    elif settings["environment"] != "test" and not settings["tls.client_ca"]:
+        errors.append(
+            "access.ticket = none is refused: set tls.client_ca, so that only known systems can connect,"
+            " or environment = test for a test"
+        )
+    if errors:
+        raise SettingsError("\n".join(errors))
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        with open(path, "rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise SettingsError(f"the settings file cannot be read: {error.strerror}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"the settings file is not TOML: {error}") from None
+
+
+def _flatten(table: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        if isinstance(value, dict):
+            flat |= _flatten(value, f"{before}{key}.")
+        else:
+            flat[before + key] = value
+    return flat

@@ -1,0 +1,135 @@
+"""ITI-41 Provide and Register Document Set-b: documents with their metadata, all or nothing (ITI TF-2 3.41).
+
+Bytes are put where they last, then metadata and document rows are written in one database transaction, then the
+answer goes out. A crash in between leaves bytes that nobody can see, for sweep.py; never a row without bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from lxml import etree
+
+from xds.errors import RegistryError, RegistryFailure
+from xds.metadata import names
+from xds.metadata.ebrim import read_object_list
+from xds.metadata.entries import with_repository_values
+from xds.metadata.model import RegistryObject
+from xds.metadata.validation import check, submission
+from xds.repository.documents import DamagedDocument, NewDocument
+from xds.transactions import iti42_register_document_set as iti42
+from xds.transactions.rules import broken
+from xds.transactions.schema import required
+from xds.transactions.transaction import Node, Transaction
+from xds.transport.message import Message
+from xds.transport.staged import Staged
+
+_NUMBER: Final = "ITI-41"
+_DOCUMENT = f"{{{names.XDS}}}Document"
+_SUBMIT = f"{{{names.LCM}}}SubmitObjectsRequest"
+_broken = partial(broken, transaction=_NUMBER)
+
+
+@dataclass(frozen=True, slots=True)
+class Provided:
+    """A submission's objects in order, and the bytes of each document entry by the entry's id."""
+
+    objects: tuple[RegistryObject, ...]
+    documents: Mapping[str, Staged]
+
+
+def read(message: Message) -> Provided:
+    """The objects and their staged documents, valid and matching. Raises RegistryFailure with all errors."""
+    objects = read_object_list(required(message.body, f"{_SUBMIT}/{iti42.OBJECT_LIST}"))
+    errors: list[RegistryError] = list(check(objects, transaction=_NUMBER))
+    entries = {each.id: each for each in objects if each.kind == "ExtrinsicObject"}
+    documents: dict[str, Staged] = {}
+    for element in message.body.iterchildren(_DOCUMENT):
+        errors += _take(message, element, entries, documents)
+    given = {element.get("id", "") for element in message.body.iterchildren(_DOCUMENT)}
+    errors += [_broken("document-for-entry", each) for each in entries if each not in given]
+    errors += [_broken("part-referred-to") for _ in message.unreferenced]
+    for each, staged in documents.items():
+        errors += _compare(entries[each], staged)
+    if errors:
+        raise RegistryFailure(*errors)
+    return Provided(objects, documents)
+
+
+def _take(
+    message: Message,
+    element: etree._Element,
+    entries: Mapping[str, RegistryObject],
+    documents: dict[str, Staged],
+) -> Iterator[RegistryError]:
+    """Put a document's bytes beside its entry, or say what is wrong with it."""
+    own = element.get("id", "")
+    if element in message.unresolved:
+        yield _broken("document-for-entry", own)
+    elif own not in entries:
+        yield _broken("entry-for-document", own)
+    elif own in documents:
+        yield _broken("document-once", own)
+    else:
+        documents[own] = message.content(element)
+
+
+def _compare(entry: RegistryObject, staged: Staged) -> Iterator[RegistryError]:
+    for slot in entry.slots:
+        if slot.name == "hash" and slot.values and slot.values[0].lower() != staged.sha1:
+            yield _broken("document-hash", f"{entry.id}/hash")
+        if slot.name == "size" and slot.values and slot.values[0].lstrip("0") != str(staged.size).lstrip("0"):
+            yield _broken("document-size", f"{entry.id}/size")
+
+
+def do(node: Node, request: Provided) -> None:
+    """Bytes first, rows second: see the module's text."""
+    repository = node.repository
+    completed = tuple(
+        with_repository_values(
+            each,
+            repository_unique_id=repository.unique_id,
+            size=request.documents[each.id].size,
+            hash=request.documents[each.id].sha1,
+        )
+        if each.id in request.documents
+        else each
+        for each in request.objects
+    )
+    typed = submission(completed)
+    prepared = node.registry.prepare(typed)
+    put = repository.put(
+        [
+            NewDocument(entry.unique_id, entry.mime_type, request.documents[entry.entry_uuid])
+            for entry in typed.document_entries
+        ]
+    )
+    try:
+        with node.database.write() as connection:
+            new = node.registry.register(connection, prepared)
+            unneeded = repository.record(connection, put) if new else put
+    except RegistryFailure:
+        repository.remove(put)
+        raise
+    except DamagedDocument:
+        raise RegistryFailure(_broken("node-busy")) from None
+    # Any other error leaves the bytes to the sweep: whether the transaction was committed is not known then.
+    repository.remove(unneeded)
+
+
+TRANSACTION = Transaction(
+    number=_NUMBER,
+    name="Provide and Register Document Set-b",
+    action="urn:ihe:iti:2007:ProvideAndRegisterDocumentSet-b",
+    response_action="urn:ihe:iti:2007:ProvideAndRegisterDocumentSet-bResponse",
+    element=f"{{{names.XDS}}}ProvideAndRegisterDocumentSetRequest",
+    streams=True,
+    fails_softly=True,
+    read=read,
+    do=do,
+    write=iti42.write,
+    refuse=iti42.refuse,
+)

@@ -1,0 +1,65 @@
+"""The answers of ebRIM: RegistryResponse, AdhocQueryResponse and the error list in them (ITI TF-3 4.2.4).
+
+Transactions write their answers here, so that statuses, severities and reference numbers look the same everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from xds.errors import RegistryError
+from xds.metadata import names
+from xds.transport.xml import escape
+
+_RS: Final = f'xmlns:rs="{names.RS}"'
+_STATUS: Final = {True: names.SUCCESS, False: names.FAILURE}
+
+
+def error_list(errors: Sequence[RegistryError], reference: str) -> bytes:
+    """rs:RegistryErrorList, or nothing; every sentence ends with its rule and the request's reference number.
+
+    codeContext must be filled and the element be empty; location is the object and attribute (ITI TF-3 4.2.4.1).
+    """
+    if not errors:
+        return b""
+    worst = names.SEVERITY_WARNING if all(error.warning for error in errors) else names.SEVERITY_ERROR
+    parts = [f'<rs:RegistryErrorList highestSeverity="{worst}">']
+    for error in errors:
+        context = f"{error.context} [{error.rule}; reference {reference}]"
+        location = f' location="{escape(error.location)}"' if error.location else ""
+        severity = names.SEVERITY_WARNING if error.warning else names.SEVERITY_ERROR
+        parts.append(
+            f'<rs:RegistryError errorCode="{error.code}" codeContext="{escape(context)}"'
+            f' severity="{severity}"{location}/>'
+        )
+    parts.append("</rs:RegistryErrorList>")
+    return "".join(parts).encode()
+
+
+def registry_response(status: str, errors: Sequence[RegistryError] = (), reference: str = "") -> bytes:
+    """rs:RegistryResponse with one of the three statuses."""
+    return b"".join(
+        (
+            f'<rs:RegistryResponse {_RS} status="{status}">'.encode(),
+            error_list(errors, reference),
+            b"</rs:RegistryResponse>",
+        )
+    )
+
+
+def adhoc_query_response(
+    objects: Iterable[bytes], errors: Sequence[RegistryError] = (), reference: str = ""
+) -> bytes:
+    """query:AdhocQueryResponse; the error list comes first and the object list is always there, as the schema asks."""
+    status = names.FAILURE if errors else names.SUCCESS
+    return b"".join(
+        (
+            f'<query:AdhocQueryResponse xmlns:query="{names.QUERY}" {_RS} xmlns:rim="{names.RIM}"'
+            f' status="{status}">'.encode(),
+            error_list(errors, reference),
+            b"<rim:RegistryObjectList>",
+            *objects,
+            b"</rim:RegistryObjectList></query:AdhocQueryResponse>",
+        )
+    )

@@ -1,0 +1,53 @@
+"""What an IHE transaction is here: a declared record, and the parts of the node it works with.
+
+Each module of this package declares one `Transaction`; app.py runs it: read, do, write, with the gates between.
+Nothing here knows HTTP, and nothing but the four functions of a transaction knows what it is about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from xds.errors import RegistryError
+from xds.registry.registry import Registry
+from xds.repository.documents import Repository
+from xds.store.database import Database
+from xds.transport.limits import Limits
+from xds.transport.message import Attachment, Message
+
+Body = tuple[bytes | Attachment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """The parts of one node, wired by app.py."""
+
+    database: Database
+    registry: Registry
+    repository: Repository
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """One ITI transaction at one of our endpoints.
+
+    `action` and `response_action` are wsa:Action values (ITI TF-2 and TF-3; ihe: the answer's is the request's with
+    Response). `element` is the Body's child, `{namespace}name`. `streams`: the answer has the form of the request,
+    MTOM or plain; otherwise it is plain. `fails_softly`: a body that breaks the schema is answered as a failed
+    request, with all its errors, and not as a SOAP fault.
+    """
+
+    number: str
+    name: str
+    action: str
+    response_action: str
+    element: str
+    streams: bool
+    fails_softly: bool
+    read: Callable[[Message], Any]
+    do: Callable[[Node, Any], Any]
+    write: Callable[[Any], Body]
+    refuse: Callable[[Sequence[RegistryError], str], Body]
