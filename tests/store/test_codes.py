@@ -1,0 +1,60 @@
+"""Interned words: one number each, for ever, whatever becomes of the transaction that wanted it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from xds.store.codes import UNKNOWN, Codes
+from xds.store.database import Database
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    database = Database(f"sqlite:///{tmp_path}/xds.db")
+    database.migrate()
+    yield database
+    database.close()
+
+
+def test_a_word_has_one_number_in_every_process(database: Database) -> None:
+    """A second reader of the same database finds the numbers of the first."""
+    first = Codes(database).intern([("A", "1.2"), ("B", "1.2"), ("A", "1.3")])
+    assert len(set(first.values())) == 3
+    other = Codes(database)
+    assert other.number("A", "1.2") == first["A", "1.2"]
+    assert other.word(first["A", "1.3"]) == "A"
+    assert other.intern([("A", "1.2")]) == {("A", "1.2"): first["A", "1.2"]}
+
+
+def test_an_unknown_word_has_no_number(database: Database) -> None:
+    """And asking does not give it one."""
+    codes = Codes(database)
+    assert codes.number("nobody", "1.2") == UNKNOWN
+    codes.intern([("nobody", "1.2")])
+    assert codes.number("nobody", "1.2") != UNKNOWN
+
+
+def test_many_words_at_once(database: Database) -> None:
+    """More than one statement can hold."""
+    words = [(f"code {n}", "1.2") for n in range(1200)]
+    assert len(set(Codes(database).intern(words).values())) == 1200
+
+
+def test_the_same_new_word_at_the_same_moment(database: Database) -> None:
+    """Whoever is first, all get the same number."""
+    found: list[int] = []
+
+    def intern() -> None:
+        found.append(Codes(database).intern([("new", "1.2")])["new", "1.2"])
+
+    threads = [threading.Thread(target=intern) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 6
+    assert len(set(found)) == 1

@@ -1,0 +1,91 @@
+"""The database: transactions are whole, the schema is the migrations' result, writers take turns."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import insert, select
+
+from xds.errors import SettingsError
+from xds.store.database import Database
+from xds.store.schema import maintenance, metadata
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    database = Database(f"sqlite:///{tmp_path}/xds.db")
+    database.migrate()
+    yield database
+    database.close()
+
+
+def test_the_migrations_make_what_the_schema_says(database: Database) -> None:
+    """Alembic finds no difference between the migrated database and the tables in schema.py."""
+    with database.read() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_migrating_again_changes_nothing(database: Database) -> None:
+    """A node that starts twice does not mind."""
+    assert database.is_current()
+    database.migrate()
+    assert database.is_current()
+
+
+def test_an_empty_database_is_not_current(tmp_path: Path) -> None:
+    """And asking does not make the file."""
+    database = Database(f"sqlite:///{tmp_path}/none.db")
+    assert not database.is_current()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_workers_that_start_together_migrate_once(tmp_path: Path) -> None:
+    """The queue lets one migrate; the others find it done."""
+    databases = [Database(f"sqlite:///{tmp_path}/xds.db") for _ in range(4)]
+    threads = [threading.Thread(target=database.migrate) for database in databases]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(database.is_current() for database in databases)
+    for database in databases:
+        database.close()
+
+
+def test_a_block_that_raises_leaves_nothing(database: Database) -> None:
+    """A write transaction is all or nothing."""
+    with pytest.raises(KeyError), database.write() as connection:
+        connection.execute(insert(maintenance), {"name": "a", "value": "b"})
+        raise KeyError
+    with database.read() as connection:
+        assert connection.execute(select(maintenance)).all() == []
+
+
+def test_a_snapshot_sees_one_moment(database: Database) -> None:
+    """What is written meanwhile is not seen by its second statement."""
+    with database.snapshot() as before:
+        assert before.execute(select(maintenance)).all() == []
+        with database.write() as connection:
+            connection.execute(insert(maintenance), {"name": "a", "value": "b"})
+        assert before.execute(select(maintenance)).all() == []
+    with database.read() as after:
+        assert len(after.execute(select(maintenance)).all()) == 1
+
+
+def test_nothing_is_forgotten_at_power_loss(database: Database) -> None:
+    """Every connection syncs at commit (2 is FULL) and journals ahead."""
+    with database.read() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == 2
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
+
+
+@pytest.mark.parametrize("url", ["nonsense", "sqlite://", "sqlite:///:memory:", "mysql://host/x"])
+def test_a_database_we_cannot_use_is_refused_with_the_key(url: str) -> None:
+    """The sentence names the setting."""
+    with pytest.raises(SettingsError, match=r"store\.database"):
+        Database(url)

@@ -1,0 +1,92 @@
+"""Settings: file and environment, every error at once, and what a node refuses to start with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from xds.config import SETTINGS, check_to_serve, load
+from xds.errors import SettingsError
+
+GOOD = {
+    "XDS_ENVIRONMENT": "test",
+    "XDS_ACCESS__TICKET": "none",
+    "XDS_NODE__REPOSITORY_UNIQUE_ID": "urn:oid:1.2.3",
+}
+
+
+def test_without_anything_the_defaults_hold() -> None:
+    """Production, tickets required, this machine only."""
+    settings = load(None, {})
+    assert settings["environment"] == "production"
+    assert settings["access.ticket"] == "required"
+    assert settings["node.listen"] == ("127.0.0.1", 8080)
+    assert settings.limits.document_bytes == 100_000_000
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    """Both spell the same keys."""
+    file = tmp_path / "xds.toml"
+    file.write_text('environment = "test"\n[node]\nworkers = 2\nlisten = "0.0.0.0:9000"\n[limits]\nparts = 7\n')
+    settings = load(file, {"XDS_NODE__WORKERS": "3"})
+    assert settings["environment"] == "test"
+    assert settings["node.workers"] == 3
+    assert settings["node.listen"] == ("0.0.0.0", 9000)
+    assert settings.limits.parts == 7
+
+
+def test_an_oid_may_have_its_prefix() -> None:
+    """It is kept without."""
+    assert load(None, GOOD)["node.repository_unique_id"] == "1.2.3"
+
+
+def test_every_error_is_reported_at_once(tmp_path: Path) -> None:
+    """By the name under which the value was given."""
+    file = tmp_path / "xds.toml"
+    file.write_text('[node]\nlisten = "nowhere"\nwokers = 2\n[store]\ndocuments = "s3://bucket"\n')
+    with pytest.raises(SettingsError) as caught:
+        load(file, {"XDS_NODE__WORKERS": "many", "XDS_NODE__HOME_COMMUNITY_ID": "Norway", "XDS_NODE__WORKRES": "1"})
+    lines = str(caught.value).splitlines()
+    assert [line.split(":")[0].split(" ")[0] for line in lines] == [
+        "node.wokers",
+        "XDS_NODE__WORKRES",
+        "node.listen",
+        "XDS_NODE__WORKERS",
+        "XDS_NODE__HOME_COMMUNITY_ID",
+        "store.documents",
+    ]
+
+
+@pytest.mark.parametrize("text", ["not toml", None])
+def test_a_file_that_cannot_be_read_is_said_so(tmp_path: Path, text: str | None) -> None:
+    """Missing, or not TOML."""
+    file = tmp_path / "xds.toml"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(SettingsError, match="settings file"):
+        load(file, {})
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"XDS_ACCESS__TICKET": "required"}, "access.ticket = required"),
+        ({"XDS_ENVIRONMENT": "production"}, "access.ticket = none is refused"),
+        ({"XDS_NODE__REPOSITORY_UNIQUE_ID": ""}, "node.repository_unique_id"),
+        ({"XDS_TLS__CERTIFICATE": "/nowhere"}, "tls.certificate and tls.key"),
+        ({"XDS_TLS__CLIENT_CA": "/nowhere"}, "tls.client_ca needs"),
+        ({"XDS_TLS__CLIENT_CA": "/nowhere"}, "tls.client_ca: there is no such file"),
+    ],
+)
+def test_a_node_does_not_start_unsafe(changes: dict[str, str], key: str) -> None:
+    """Fail closed: nobody is served without a ticket, unless peers are known or it is a test."""
+    check_to_serve(load(None, GOOD))
+    with pytest.raises(SettingsError) as caught:
+        check_to_serve(load(None, GOOD | changes))
+    assert key in str(caught.value)
+
+
+def test_settings_have_a_purpose_in_words() -> None:
+    """One sentence each, for docs/settings.md and whoever reads the table."""
+    assert all(setting.purpose.endswith(".") for setting in SETTINGS)

@@ -1,0 +1,57 @@
+"""The documentation says what the code does: settings, commands, endpoints, links between pages."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from xds.app import ENDPOINTS
+from xds.cli import _parser
+from xds.config import SETTINGS
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    """docs/settings.md has a row for each setting, in order, and no other."""
+    rows = re.findall(r"^\| `([a-z0-9_.]+)` \| `(XDS_\w+)` \| (.+?) \| (.+) \|$", (ROOT / "docs/settings.md").read_text(), re.M)
+    expected = [
+        (s.key, s.variable, f"`{s.default}`" if s.default != "" else "–", s.purpose) for s in SETTINGS
+    ]
+    assert rows == expected
+
+
+def test_every_endpoint_and_transaction_is_documented() -> None:
+    """docs/transactions.md names each address, number and action."""
+    text = (ROOT / "docs/transactions.md").read_text()
+    for address, (_, transactions) in ENDPOINTS.items():
+        assert f"`{address}`" in text
+        for transaction in transactions:
+            assert transaction.number in text
+            assert f"`{transaction.action}`" in text
+
+
+def test_every_command_is_in_the_readme() -> None:
+    """Someone who reads the README alone knows what there is."""
+    text = (ROOT / "README.md").read_text()
+    commands = re.findall(r"\{([a-z,]+)\}|^    ([a-z]+) ", _parser().format_help(), re.M)
+    names = {name for pair in commands for part in pair for name in part.split(",") if name}
+    assert names >= {"serve", "migrate", "check", "sweep", "submit", "find", "fetch"}
+    assert [name for name in sorted(names) if f"`xds {name}" not in text] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    """Every relative link names a file that is there."""
+    for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+        assert (page.parent / link).exists(), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_source_files_that_a_page_names_are_there(page: Path) -> None:
+    """A page that says where something is must be right."""
+    for name in re.findall(r"`((?:xds|tests|wsdl|bench|docs)/[\w./-]+\.\w+)`", page.read_text()):
+        assert (ROOT / name).exists(), name

@@ -1,0 +1,60 @@
+"""ebRIM answers: their shape, their statuses, and that whatever is put in them stays text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import xds
+from tests.metadata import samples
+from xds.errors import Code, RegistryError
+from xds.metadata import names
+from xds.transactions import ITI_18, ITI_42, ITI_43, schema
+from xds.transactions.responses import adhoc_query_response, registry_response
+
+ALL = Path(xds.__file__).parent / "wsdl/schema/all.xsd"
+ERROR = RegistryError(Code.MISSING_DOCUMENT, 'Say "<what>" & why.', 'D"1/hash', "some-rule")
+WARNING = RegistryError(Code.REGISTRY_ERROR, "Beware.", "", "other-rule", warning=True)
+ERRORS = f"{{{names.RS}}}RegistryErrorList"
+
+
+def test_an_error_has_all_that_the_standard_asks() -> None:
+    """Code, severity, location, and a codeContext with the rule and the reference (ITI TF-3 4.2.4.1)."""
+    answer = samples.element(registry_response(names.FAILURE, [ERROR, WARNING], "abc123"))
+    assert schema.check(answer, ALL) == []
+    assert answer.get("status") == names.FAILURE
+    (errors,) = answer
+    assert errors.tag == ERRORS
+    assert errors.get("highestSeverity") == names.SEVERITY_ERROR
+    first, second = errors
+    assert dict(first.attrib) == {
+        "errorCode": "XDSMissingDocument",
+        "codeContext": 'Say "<what>" & why. [some-rule; reference abc123]',
+        "severity": names.SEVERITY_ERROR,
+        "location": 'D"1/hash',
+    }
+    assert first.text is None
+    assert second.get("severity") == names.SEVERITY_WARNING
+    assert second.get("location") is None
+
+
+def test_warnings_alone_are_no_error() -> None:
+    """The worst severity is that of a warning."""
+    answer = samples.element(registry_response(names.SUCCESS, [WARNING], "abc123"))
+    assert answer[0].get("highestSeverity") == names.SEVERITY_WARNING
+
+
+def test_a_query_answer_always_has_an_object_list() -> None:
+    """After the errors, and also when it is empty (the schema of query.xsd)."""
+    for answer in (adhoc_query_response([]), adhoc_query_response((), [ERROR], "abc123")):
+        element = samples.element(answer)
+        assert schema.check(element, ALL) == []
+        assert element[-1].tag == f"{{{names.RIM}}}RegistryObjectList"
+
+
+def test_every_transaction_refuses_in_its_own_form() -> None:
+    """Failure, with the error in it, in an element that its schema knows."""
+    for transaction in (ITI_18, ITI_42, ITI_43):
+        pieces = transaction.refuse([ERROR], "abc123")
+        element = samples.element(b"".join(piece for piece in pieces if isinstance(piece, bytes)))
+        assert schema.check(element, ALL) == []
+        assert names.FAILURE in {each.get("status") for each in element.iter()}

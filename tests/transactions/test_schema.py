@@ -1,0 +1,44 @@
+"""Bodies that break the schema are told so in our words: where and what, never with a value from the message."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import xds
+from tests.metadata import samples
+from xds.transactions import schema
+
+ALL = Path(xds.__file__).parent / "wsdl/schema/all.xsd"
+GOOD = samples.message(samples.submission())
+
+
+def test_a_good_body_has_nothing_wrong() -> None:
+    """The sample message follows the schema."""
+    assert schema.check(samples.element(GOOD), ALL) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        (b' id="Document01"', b"", "The element misses a required attribute (id)."),
+        (b"<rim:ValueList>", b"<rim:Value>Kari</rim:Value><rim:ValueList>", "(ValueList)."),
+        (b'nodeRepresentation="N"', b'nodeRepresentation="' + b"Kari" * 100 + b'"', "longer than its type allows."),
+        (b' mimeType="', b' kari="Kari" mimeType="', "an attribute that it must not have."),
+        (b"<rim:RegistryObjectList", b"Kari Nordmann<rim:RegistryObjectList", "The element holds text"),
+    ],
+)
+def test_a_broken_body_is_described_without_its_values(old: bytes, new: bytes, sentence: str) -> None:
+    """The sentence says what the schema wants; Kari, who is in the message, is not in it."""
+    found = schema.check(samples.element(GOOD.replace(old, new, 1)), ALL)
+    assert found
+    assert any(sentence in said for _, said in found), found
+    assert all("Kari" not in where + said for where, said in found)
+    assert all(where.startswith("/") for where, _ in found)
+
+
+def test_everything_wrong_is_told_up_to_a_bound() -> None:
+    """Three slips are three errors; a thousand are fifty."""
+    three = GOOD.replace(b"<rim:ValueList>", b"<rim:Valuelist>").replace(b"</rim:ValueList>", b"</rim:Valuelist>")
+    assert 3 < len(schema.check(samples.element(three), ALL)) <= 50
