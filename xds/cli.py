@@ -15,11 +15,12 @@ from datetime import timedelta
 from pathlib import Path
 
 from granian import Granian
-from granian.constants import Interfaces
+from granian.constants import Interfaces, SSLProtocols
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
 from xds import __version__
+from xds.client.commands import add_commands
 from xds.config import Settings, check_to_serve, load
 from xds.errors import SettingsError, XdsError
 from xds.repository.files import FolderStore
@@ -48,8 +49,9 @@ def serve(arguments: argparse.Namespace) -> int:
         workers=settings["node.workers"],
         blocking_threads=settings["node.threads"],
         websockets=False,
-        log_level=LogLevels.warning,
+        log_level=LogLevels.error,
         http1_settings=HTTP1Settings(header_read_timeout=30_000),
+        ssl_protocol_min=SSLProtocols.tls12,
         ssl_cert=settings["tls.certificate"],
         ssl_key=settings["tls.key"],
         ssl_ca=settings["tls.client_ca"],
@@ -126,6 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--all", action="store_true", help="look at all hours, not only those since the last sweep"
     )
+    add_commands(commands)
     return parser
 
 

@@ -118,15 +118,14 @@ def test_a_long_prologue_takes_linear_time() -> None:
     assert time.perf_counter() - began < 2
 
 
-def test_a_schema_is_compiled_once(tmp_path: Path) -> None:
-    """The same object comes back."""
+def test_a_schema_judges_elements(tmp_path: Path) -> None:
+    """What the schema says is valid, and nothing else."""
     path = tmp_path / "a.xsd"
     path.write_text(
         '<schema xmlns="http://www.w3.org/2001/XMLSchema"><element name="a" type="int"/></schema>'
     )
     path.chmod(0o444)
 
-    assert xml.schema(path) is xml.schema(path)
     assert xml.schema(path).validate(xml.parse(b"<a>1</a>"))
     assert not xml.schema(path).validate(xml.parse(b"<a>b</a>"))
 

@@ -1,7 +1,7 @@
 """The Python client of a node: what record systems import, and what the command line uses.
 
-Submit documents, find them and fetch them, against any IHE XDS.b registry and repository. Everything a caller needs
-is named here; errors are `xds.errors.ClientError`, whose text can be shown to a user.
+Submit documents, find them and fetch them, against any IHE XDS.b registry and repository. Everything a
+caller needs is named here; errors are `xds.errors.ClientError`, whose text can be shown to a user.
 
 >>> from xds.client import Client, Code, Document, build
 >>> discharge_letter = Document(

@@ -1,8 +1,8 @@
 """Calls to a registry and a repository: send, find, get and fetch over SOAP (ITI-41, ITI-18, ITI-43).
 
-Record systems call it through `xds.client`, and so does the command line. Documents stream from and to files and
-are never held in memory. Every failure is a ClientError; nothing is repeated by itself, and no file is left behind
-but those that were asked for and have the bytes that were registered.
+Record systems call it through `xds.client`, and so does the command line. Documents stream from and to
+files and are never held in memory. Every failure is a ClientError; nothing is repeated by itself, and no
+file is left behind but those that were asked for and have the bytes that were registered.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from lxml import etree
 
 from xds.client import queries
 from xds.client.submission import PreparedSubmission, Time, as_dtm
-from xds.errors import ClientError, Code as ErrorCode, RegistryError
+from xds.errors import ClientError, RegistryError
+from xds.errors import Code as ErrorCode
 from xds.metadata import names
 from xds.metadata.ebrim import read_object_list, write_object
 from xds.metadata.entries import Entry, document_entry, registry_object
@@ -41,7 +42,8 @@ _ERROR: Final = f"{{{names.RS}}}RegistryError"
 _OBJECT_LIST: Final = f"{{{names.RIM}}}RegistryObjectList"
 _DOCUMENT_RESPONSE: Final = f"{{{names.XDS}}}DocumentResponse"
 
-#: What a client takes from the node that it asks: any document, in up to an hour, two minutes of silence at most.
+#: What a client takes from the node that it asks: any document, in up to an hour, two minutes of silence
+#: at most.
 LIMITS: Final = Limits(
     root_bytes=256 * 1024 * 1024,
     document_bytes=10**11,
@@ -56,7 +58,9 @@ ANY_STATUS: Final = (names.APPROVED, names.DEPRECATED)
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What was registered: the ids under which it is found from now on, documents in the order of the submission."""
+    """What was registered: the ids under which it is found from now on, documents in the order of the
+    submission.
+    """
 
     submission_set_unique_id: str
     entry_uuids: tuple[str, ...]
@@ -74,7 +78,9 @@ class DocumentAddress:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """One document that was fetched: its file, what the repository says it is, octets, and SHA-1 in hexadecimal."""
+    """One document that was fetched: its file, what the repository says it is, octets, and SHA-1 in
+    hexadecimal.
+    """
 
     path: Path
     mime_type: str
@@ -97,8 +103,8 @@ class Client:
     """A registry and a repository to talk to; safe to share between threads.
 
     `url` is a node of ours (`http://host:port`); `registry` and `repository` are the endpoints of any other.
-    `certificate` and `key` are our own client certificate, `ca_file` the authorities trusted instead of the system's;
-    all PEM. `connect_seconds` bounds a connection attempt, `limits` an answer.
+    `certificate` and `key` are our own client certificate, `ca_file` the authorities trusted instead of the
+    system's; all PEM. `connect_seconds` bounds a connection attempt, `limits` an answer.
     """
 
     def __init__(
@@ -124,8 +130,8 @@ class Client:
             )
         except OSError as error:  # ssl.SSLError is one
             raise ClientError(
-                f"The certificate, key or authorities cannot be used ({error.strerror or type(error).__name__}):"
-                " give PEM files that belong together."
+                "The certificate, key or authorities cannot be used"
+                f" ({error.strerror or type(error).__name__}): give PEM files that belong together."
             ) from None
         self._limits = limits
 
@@ -142,8 +148,8 @@ class Client:
     def send(self, submission: PreparedSubmission, *, sent: Progress | None = None) -> Receipt:
         """Provide and register (ITI-41), all or nothing. `sent` gets (bytes so far, bytes in all).
 
-        After a time-out or a lost connection nobody knows whether it was registered: send the same submission again.
-        Raises ClientError with all the registry's errors.
+        After a time-out or a lost connection nobody knows whether it was registered: send the same
+        submission again. Raises ClientError with all the registry's errors.
         """
         with self._call(
             self.repository,
@@ -186,8 +192,9 @@ class Client:
     ) -> tuple[DocumentEntry, ...]:
         """The entries of one patient that pass every filter (ITI-18 FindDocuments).
 
-        Of several values in one filter, one must match. `…_from` is included, `…_to` is not. `author_person` is an
-        SQL LIKE pattern on the XCN text. `status` takes ANY_STATUS to see replaced documents too.
+        Of several values in one filter, one must match. `…_from` is included, `…_to` is not.
+        `author_person` is an SQL LIKE pattern on the XCN text. `status` takes ANY_STATUS to see replaced
+        documents too.
         """
         parameters = (
             ("PatientId", queries.one(patient_id)),
@@ -232,9 +239,10 @@ class Client:
     ) -> tuple[Fetched, ...]:
         """The documents' bytes as files in the folder `into` (ITI-43), in the order asked.
 
-        A file is named after the document's uniqueId, takes the place of an older one, and can be read by this user
-        only. With an entry, its size and SHA-1 must be those of the bytes. `received` gets (bytes so far, bytes in
-        all or None). Raises IncompleteFetch when any document did not come, after keeping those that did.
+        A file is named after the document's uniqueId, takes the place of an older one, and can be read by
+        this user only. With an entry, its size and SHA-1 must be those of the bytes. `received` gets (bytes
+        so far, bytes in all or None). Raises IncompleteFetch when any document did not come, after keeping
+        those that did.
         """
         wanted: dict[DocumentAddress, DocumentEntry | None] = {}
         for each in documents:
@@ -270,9 +278,10 @@ class Client:
         ) as message:
             errors = _errors(message.body)
             found = message.body.find(_OBJECT_LIST)
-            # PartialSuccess is an answer too, of a gateway that could not ask everyone; here it would hide documents.
+            # PartialSuccess is an answer too, of a gateway that could not ask everyone; here it would
+            # hide documents.
             if message.body.get("status") != names.SUCCESS or found is None:
-                raise _refused(self.registry, "The query was refused", errors)
+                raise _refused(self.registry, "refused the query", errors)
             objects = read_object_list(found)
         return tuple(document_entry(each) for each in objects if each.kind == "ExtrinsicObject")
 
@@ -395,7 +404,7 @@ def _printable(text: str) -> str:
 
 
 def _refused(url: str, what: str, errors: Sequence[RegistryError]) -> ClientError:
-    return ClientError(_sentence(f"{what} by {_host(url)}", errors), errors)
+    return ClientError(_sentence(f"{_host(url)} {what}", errors), errors)
 
 
 def _sentence(head: str, errors: Sequence[RegistryError]) -> str:
@@ -412,7 +421,7 @@ def _sentence(head: str, errors: Sequence[RegistryError]) -> str:
 def _keep(
     url: str, message: Message, wanted: Mapping[DocumentAddress, DocumentEntry | None], into: Path
 ) -> tuple[Fetched, ...]:
-    """Move the documents that are what their entries say to their files; the others are said to be missing."""
+    """Move the documents that are what their entries say to their files; say which did not come."""
     errors = _errors(message.body)
     missing = {(each.repository_unique_id, each.document_unique_id): each for each in wanted}
     fetched: dict[DocumentAddress, Fetched] = {}

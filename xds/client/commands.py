@@ -1,7 +1,7 @@
 """The commands `xds submit`, `xds find` and `xds fetch`: the client at a terminal and in scripts.
 
-`xds.cli` registers them with `add_commands`. Each takes its parsed arguments and returns the exit status: results
-go to standard output, as a table or with --json as JSON; everything else is said on standard error.
+`xds.cli` registers them with `add_commands`. Each takes its parsed arguments and returns the exit status:
+results go to standard output, as a table or with --json as JSON; everything else is said on standard error.
 Wrong use ends in argparse's exit 2; a ClientError rises to `xds.cli.main`.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import re
 import shutil
 import socket
 import sys
@@ -18,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from xds.client import defaults
 from xds.client.client import ANY_STATUS, APPROVED, Client, Fetched, IncompleteFetch
@@ -32,13 +33,15 @@ from xds.metadata.model import Author, Code, DocumentEntry
 
 _STATUS: Final = {"approved": APPROVED, "deprecated": (names.DEPRECATED,), "any": ANY_STATUS}
 
+_CODE: Final = re.compile(r"([^^]+)(?:\^\^([^^]+)(?:\^\^(.+))?)?")
+
 Commands = Any  # argparse keeps the type of what add_subparsers returns to itself
 
 
 def submit(arguments: argparse.Namespace) -> int:
     """Submit files as documents of one patient, in one submission set."""
     if arguments.replace and len(arguments.files) > 1:
-        arguments.wrong("--replace takes the place of one document: give one FILE")
+        _wrong(arguments, "--replace takes the place of one document: give one FILE")
     given: dict[str, Any] = {
         coded.field: getattr(arguments, coded.field) or (coded.code,) for coded in defaults.CODES
     }
@@ -47,7 +50,7 @@ def submit(arguments: argparse.Namespace) -> int:
             given[coded.field] = given[coded.field][-1]
     class_code = arguments.class_code or defaults.class_code(given["type_code"])
     if class_code is None:
-        arguments.wrong("--class-code is needed: the group of this --type-code is not known")
+        _wrong(arguments, "--class-code is needed: the group of this --type-code is not known")
     authors = _authors(arguments)
     documents = [
         Document(
@@ -59,7 +62,7 @@ def submit(arguments: argparse.Namespace) -> int:
             title=arguments.title or file.stem,
             comments=arguments.comments,
             authors=authors,
-            replaces=arguments.replace,
+            replaces=arguments.replace or "",
             **given,
         )
         for file in arguments.files
@@ -70,14 +73,19 @@ def submit(arguments: argparse.Namespace) -> int:
     if arguments.json:
         show_json(
             {
-                "submissionSetUniqueId": receipt.submission_set_unique_id,
+                "submission_set_unique_id": receipt.submission_set_unique_id,
                 "documents": [
-                    {"file": str(file), "entryUUID": entry.entry_uuid, "uniqueId": entry.unique_id,
-                     "size": entry.size, "hash": entry.hash}
+                    {
+                        "file": str(file),
+                        "entry_uuid": entry.entry_uuid,
+                        "unique_id": entry.unique_id,
+                        "size": entry.size,
+                        "hash": entry.hash,
+                    }
                     for file, entry in zip(arguments.files, submission.document_entries, strict=True)
                 ],
             }
-        )  # fmt: skip
+        )
     else:
         rows = [
             (file.name, size(entry.size), entry.entry_uuid)
@@ -117,7 +125,7 @@ def find(arguments: argparse.Namespace) -> int:
 def fetch(arguments: argparse.Namespace) -> int:
     """Fetch documents into a folder, or one to standard output."""
     if arguments.stdout and (len(arguments.ids) > 1 or arguments.json):
-        arguments.wrong("--stdout gives the bytes of one document and nothing else")
+        _wrong(arguments, "--stdout gives the bytes of one document and nothing else")
     with _client(arguments) as client, tempfile.TemporaryDirectory(prefix="xds-") as folder:
         entries = client.get_documents(*arguments.ids)
         known = {each for entry in entries for each in (entry.entry_uuid, entry.unique_id)}
@@ -143,12 +151,17 @@ def fetch(arguments: argparse.Namespace) -> int:
         elif arguments.json:
             show_json(
                 [
-                    {"file": str(each.path), "mimeType": each.mime_type, "size": each.size, "hash": each.sha1,
-                     "repositoryUniqueId": each.address.repository_unique_id,
-                     "uniqueId": each.address.document_unique_id}
+                    {
+                        "file": str(each.path),
+                        "mime_type": each.mime_type,
+                        "size": each.size,
+                        "hash": each.sha1,
+                        "repository_unique_id": each.address.repository_unique_id,
+                        "unique_id": each.address.document_unique_id,
+                    }
                     for each in fetched
                 ]
-            )  # fmt: skip
+            )
         elif fetched:
             print(
                 table(("FILE", "FORMAT", "SIZE"), [(str(f.path), f.mime_type, size(f.size)) for f in fetched])
@@ -165,57 +178,70 @@ def add_commands(commands: Commands) -> None:
     """Add the client commands to the subparsers of `xds`."""
     command = _command(commands, "submit", submit, "Submit files as documents of one patient.")
     command.add_argument("files", nargs="+", type=_file, metavar="FILE", help="documents, one each")
-    command.add_argument("--patient", **_PATIENT)
+    _add_patient(command)
     command.add_argument("--title", help="title of the documents (default: the file's name)")
     command.add_argument("--comments", help="a remark, shown with the documents")
     for coded in defaults.CODES:
         code = coded.code
         command.add_argument(
-            coded.option, dest=coded.field, type=_code(code), action="append", metavar="CODE",
+            coded.option,
+            dest=coded.field,
+            type=_code(code),
+            action="append",
+            metavar="CODE",
             help=f"{coded.purpose}: CODE[^^SCHEME[^^NAME]] (default: {code.code}, {code.display})",
-        )  # fmt: skip
+        )
     command.add_argument(
-        "--class-code", type=_code(Code("", defaults.DOCUMENT_TYPES)), metavar="CODE",
+        "--class-code",
+        type=_code(Code("", defaults.DOCUMENT_TYPES)),
+        metavar="CODE",
         help="the group it belongs to (default: that of a Norwegian type code)",
-    )  # fmt: skip
-    command.add_argument(
-        "--author", type=_person, default="", metavar="NAME", help="'Given Family', or an HL7 XCN"
     )
+    command.add_argument("--author", type=_person, metavar="NAME", help="'Given Family', or an HL7 XCN")
     command.add_argument(
-        "--institution", type=_organisation, default="", metavar="NAME",
+        "--institution",
+        type=_organisation,
+        metavar="NAME",
         help="the author's: a name, 'NAME (organisation number)', or an HL7 XON",
-    )  # fmt: skip
+    )
     command.add_argument("--language", default="nb-NO", help="language of the documents (default: nb-NO)")
     command.add_argument("--mime-type", type=_mime, help="default: by the file's extension")
     command.add_argument(
-        "--replace", type=_entry_uuid, default="", metavar="ENTRYUUID",
+        "--replace",
+        type=_entry_uuid,
+        metavar="ENTRYUUID",
         help="the document that this one takes the place of",
-    )  # fmt: skip
+    )
     command.add_argument(
-        "--source-id", type=_oid, default=os.environ.get("XDS_SOURCE_ID") or _this_machine(), metavar="OID",
+        "--source-id",
+        type=_oid,
+        default=os.environ.get("XDS_SOURCE_ID") or _this_machine(),
+        metavar="OID",
         help="the submitting system (default: XDS_SOURCE_ID, or one made from this machine's name)",
-    )  # fmt: skip
+    )
 
     command = _command(commands, "find", find, "List the documents of one patient.")
-    command.add_argument("--patient", **_PATIENT)
+    _add_patient(command)
     command.add_argument(
-        "--status", choices=tuple(_STATUS), default="approved",
+        "--status",
+        choices=tuple(_STATUS),
+        default="approved",
         help="approved (default), deprecated (replaced ones), or any",
-    )  # fmt: skip
+    )
     for option in ("--type-code", "--class-code"):
         command.add_argument(
-            option, type=_code(Code("", defaults.DOCUMENT_TYPES)), action="append", default=[], metavar="CODE",
+            option,
+            type=_code(Code("", defaults.DOCUMENT_TYPES)),
+            action="append",
+            default=[],
+            metavar="CODE",
             help="CODE[^^SCHEME]; may be repeated, one must match",
-        )  # fmt: skip
+        )
     command.add_argument(
         "--author", action="append", default=[], metavar="TEXT", help="part of the author's name or number"
     )
-    command.add_argument(
-        "--created-from", type=_time, metavar="TIME", help="YYYY-MM-DD[THH:MM], UTC, included"
-    )
-    command.add_argument(
-        "--created-to", type=_time, metavar="TIME", help="YYYY-MM-DD[THH:MM], UTC, not included"
-    )
+    for option, text in (("--created-from", "included"), ("--created-to", "not included")):
+        command.add_argument(option, type=_time, metavar="TIME", help=f"YYYY-MM-DD[THH:MM], UTC, {text}")
 
     command = _command(commands, "fetch", fetch, "Fetch documents.")
     command.add_argument(
@@ -227,18 +253,16 @@ def add_commands(commands: Commands) -> None:
     )
 
 
-_PATIENT: Final[dict[str, Any]] = {"required": True, "metavar": "ID"}
-
-
 def _command(
     commands: Commands, name: str, run: Callable[[argparse.Namespace], int], text: str
 ) -> argparse.ArgumentParser:
     command: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
-    command.set_defaults(run=run, wrong=command.error)
+    command.set_defaults(run=run, parser=command)
     command.add_argument(
-        "--url", default=os.environ.get("XDS_URL", "http://127.0.0.1:8080"),
+        "--url",
+        default=os.environ.get("XDS_URL", "http://127.0.0.1:8080"),
         help="the node (default: XDS_URL, or http://127.0.0.1:8080)",
-    )  # fmt: skip
+    )
     command.add_argument("--cert", type=_file, metavar="FILE", help="our client certificate, PEM")
     command.add_argument("--key", type=_file, metavar="FILE", help="its key, PEM")
     command.add_argument(
@@ -246,6 +270,22 @@ def _command(
     )
     command.add_argument("--json", action="store_true", help="print JSON")
     return command
+
+
+def _add_patient(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--patient",
+        required=True,
+        type=_argument(patient_id),
+        metavar="ID",
+        help="the patient: a national number of 11 digits, or 'ID^^^&OID&ISO'",
+    )
+
+
+def _wrong(arguments: argparse.Namespace, text: str) -> NoReturn:
+    """Wrong use that only shows when the arguments are seen together: exit 2, as argparse does."""
+    arguments.parser.error(text)
+    raise AssertionError("argparse exits")
 
 
 def _argument(read: Callable[[str], Any]) -> Callable[[str], Any]:
@@ -268,10 +308,6 @@ def _checked(check: Callable[[str], object]) -> Callable[[str], Any]:
     return _argument(read)
 
 
-_PATIENT |= {
-    "type": _argument(patient_id),
-    "help": "the patient: a national number of 11 digits, or 'ID^^^&OID&ISO'",
-}
 _mime: Final = _checked(check_mime_type)
 _oid: Final = _checked(check_oid)
 _entry_uuid: Final = _checked(check_uuid)
@@ -288,12 +324,13 @@ def _code(default: Code) -> Callable[[str], Code]:
     """A reader of CODE[^^SCHEME[^^NAME]], in the default's scheme when none is given."""
 
     def code(text: str) -> Code:
-        code, scheme, name, *rest = [*text.split("^^"), "", ""][: max(3, text.count("^^") + 1)]
-        if not code or rest or "^" in code + scheme:
+        match = _CODE.fullmatch(text)
+        if match is None:
             raise argparse.ArgumentTypeError("a code is written CODE, CODE^^SCHEME or CODE^^SCHEME^^NAME")
+        code, scheme, name = match.groups()
         if not scheme and code == default.code:
             return default
-        # A sender gives every code a name (ITI TF-3 4.2.3.1.2); the code itself is better than an invented one.
+        # Senders give every code a name (ITI TF-3 4.2.3.1.2); the code itself is better than an invented one.
         return Code(code, scheme or default.scheme, name or code)
 
     return code
@@ -331,22 +368,23 @@ def _this_machine() -> str:
 def _mime_type(arguments: argparse.Namespace, file: Path) -> str:
     known = defaults.MIME_TYPES.get(file.suffix.lower())
     if known is None:
-        arguments.wrong(
+        _wrong(
+            arguments,
             f"the MIME type of {file.name} is not known by its extension: give --mime-type"
-            f" (known: {' '.join(defaults.MIME_TYPES)})"
+            f" (known: {' '.join(defaults.MIME_TYPES)})",
         )
-    return str(known)
+    return known
 
 
 def _authors(arguments: argparse.Namespace) -> tuple[Author, ...]:
     if not (arguments.author or arguments.institution):
         return ()
-    return (Author(arguments.author or None, (arguments.institution,) if arguments.institution else ()),)
+    return (Author(arguments.author, (arguments.institution,) if arguments.institution else ()),)
 
 
 def _client(arguments: argparse.Namespace) -> Client:
     if arguments.key and not arguments.cert:
-        arguments.wrong("--key belongs to a --cert: give both")
+        _wrong(arguments, "--key belongs to a --cert: give both")
     return Client(arguments.url, ca_file=arguments.ca, certificate=arguments.cert, key=arguments.key)
 
 

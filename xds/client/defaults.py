@@ -1,7 +1,7 @@
 """What the command line assumes when it is not told: Norwegian codes and MIME types, as tables.
 
-Only `commands` reads it, and the demo. A record system states its codes itself, so the Python API assumes none of
-the codes that say what a document is about.
+Only `commands` reads it, and the demo. A record system states its codes itself, so the Python API assumes
+none of the codes that say what a document is about.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ DOCUMENT_TYPES: Final = "2.16.578.1.12.4.1.1.9602"
 
 @dataclass(frozen=True, slots=True)
 class Coded:
-    """An option of `xds submit` that takes a code: the field it fills, the scheme meant when none is given."""
+    """An option of `xds submit` that takes a code: the field it fills, the code and scheme assumed."""
 
     option: str
     field: str

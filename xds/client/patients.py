@@ -1,7 +1,7 @@
 """Patient ids as people write them: a national number alone, or the whole `id^^^&OID&ISO`.
 
-The command line reads its `--patient` with `patient_id`, and the demo makes a number nobody has. An error must
-never quote the number.
+The command line reads its `--patient` with `patient_id`, and the demo makes a number nobody has. An error
+must never quote the number.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ _REMAINDERS: Final = frozenset({0, 1, 2, 3})
 
 
 def patient_id(text: str) -> str:
-    """`id^^^&OID&ISO` for an 11-digit national number, a D-number or an FH-number; a whole id is only checked.
+    """`id^^^&OID&ISO` for an 11-digit national number, a D-number or an FH-number; a whole id is only
+    checked.
 
     Raises DataTypeError.
     """

@@ -1,4 +1,5 @@
-"""The stored queries that the client asks (ITI TF-2 3.18.4.1.2): their ids, and values in the query's own quoting.
+"""The stored queries that the client asks (ITI TF-2 3.18.4.1.2): their ids, and values in the query's own
+quoting.
 
 `Client` makes its ITI-18 requests here. A text is always quoted: what a caller gives can never become syntax.
 """

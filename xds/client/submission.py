@@ -1,7 +1,7 @@
 """A submission in the making: documents and what is said of them, turned into entries with ids of their own.
 
-`build` is called first and its result is handed to `Client.send`, as often as it takes: every id is made here,
-once, so that a repeat after a time-out is the same submission. Nothing here talks to anyone.
+`build` is called first and its result is handed to `Client.send`, as often as it takes: every id is made
+here, once, so that a repeat after a time-out is the same submission. Nothing here talks to anyone.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from pathlib import Path
 from io import FileIO
+from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
@@ -42,8 +42,9 @@ def new_oid() -> str:
 class Document:
     """One document to submit: its bytes, or the file that holds them, and its metadata (ITI TF-3 4.2.3.2).
 
-    Ids, hash, size and the patient are not given: `build` fills them in. `unique_id` is for a caller who has an
-    id of his own for the document. `replaces` is the entryUUID of the document that this one takes the place of.
+    Ids, hash, size and the patient are not given: `build` fills them in. `unique_id` is for a caller who
+    has an id of his own for the document. `replaces` is the entryUUID of the document that this one takes
+    the place of.
     """
 
     content: Path | bytes
@@ -105,9 +106,9 @@ def build(
 ) -> PreparedSubmission:
     """Documents of one patient as one submission set.
 
-    `patient_id` is `id^^^&OID&ISO`; `source_id` is the OID of the system that submits. The set takes its authors and
-    its content type from the first document unless they are given. Files are read once, for hash and size.
-    Raises ClientError when one cannot be read.
+    `patient_id` is `id^^^&OID&ISO`; `source_id` is the OID of the system that submits. The set takes its
+    authors and its content type from the first document unless they are given. Files are read once, for
+    hash and size. Raises ClientError when one cannot be read.
     """
     if not documents:
         raise ClientError("There is nothing to submit: give at least one document.")

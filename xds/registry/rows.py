@@ -1,12 +1,14 @@
-"""One shape of row for every kind of registry object, so that each stored query is one statement and one writer.
+"""One shape of row for every kind of registry object, so that each stored query is one statement and one
+writer.
 
-Stored queries select `document_rows()`, `set_rows()` … and join them with UNION ALL; `write` turns rows into the
-elements of a RegistryObjectList. The stored children are joined as bytes: nothing is parsed to answer a query.
+Stored queries select `document_rows()`, `set_rows()` … and join them with UNION ALL; `write` turns rows into
+the elements of a RegistryObjectList. The stored children are joined as bytes: nothing is parsed to answer a
+query.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -145,51 +147,49 @@ def write_references(rows: Iterable[Row[Any]], codes: Codes) -> list[bytes]:
     ]
 
 
-def write(rows: Iterable[Row[Any]], codes: Codes) -> list[bytes]:
+def write(rows: Iterable[Sequence[Any]], codes: Codes) -> list[bytes]:
     """The rows as full registry objects, in their order; the prefix `rim` must be declared around them."""
     parts: list[bytes] = []
-    for row in rows:
-        kind, entry_uuid, home_pk, status, logical, type_, mime_pk, source, target, updated, pid, body = (
-            tuple(row)
-        )
+    # One patient's objects differ in ids and bodies and share the rest, so most of the text is made once.
+    frames: dict[tuple[Any, ...], _Frame] = {}
+    for (
+        kind,
+        entry_uuid,
+        home_pk,
+        status,
+        logical,
+        type_,
+        mime_pk,
+        source,
+        target,
+        updated,
+        pid,
+        body,
+    ) in rows:
         urn = uuid_urn(entry_uuid)
-        common = f'id="{urn}" status="{_STATUS_URN[status]}"{_home(home_pk, codes)}'
-        if kind == schema.KIND_DOCUMENT_ENTRY:
-            parts += (
-                f'<rim:ExtrinsicObject {common} lid="{urn if logical == entry_uuid else uuid_urn(logical)}"'
-                f' objectType="{_OBJECT_TYPE_URN[type_]}" mimeType="{_attribute(codes.word(mime_pk))}">'.encode(),
-                unpack(body),
-                _patient_id(entry_uuid, urn, pid, names.DOCUMENT_PATIENT_ID, "XDSDocumentEntry.patientId"),
-                b"</rim:ExtrinsicObject>",
-            )
-        elif kind == schema.KIND_ASSOCIATION:
+        if kind == schema.KIND_ASSOCIATION:
             parts.append(
-                f'<rim:Association {common} objectType="{names.OBJECT_TYPE}Association"'
-                f' associationType="{_ASSOCIATION_URN[type_]}" sourceObject="{uuid_urn(source)}"'
-                f' targetObject="{uuid_urn(target)}">'.encode()
+                f'<rim:Association id="{urn}" status="{_STATUS_URN[status]}"{_home(home_pk, codes)}'
+                f' objectType="{names.OBJECT_TYPE}Association" associationType="{_ASSOCIATION_URN[type_]}"'
+                f' sourceObject="{uuid_urn(source)}" targetObject="{uuid_urn(target)}">'.encode()
             )
             if body:
                 parts.append(unpack(body))
             parts.append(b"</rim:Association>")
-        elif kind == schema.KIND_SUBMISSION_SET:
-            parts += (
-                f'<rim:RegistryPackage {common} objectType="{names.OBJECT_TYPE}RegistryPackage">'.encode(),
-                unpack(body),
-                _patient_id(
-                    entry_uuid, urn, pid, names.SUBMISSION_SET_PATIENT_ID, "XDSSubmissionSet.patientId"
-                ),
-                b"</rim:RegistryPackage>",
-            )
-        else:
-            parts += (
-                f'<rim:RegistryPackage {common} lid="{uuid_urn(logical)}"'
-                f' objectType="{names.OBJECT_TYPE}RegistryPackage">'
-                f'<rim:Slot name="lastUpdateTime"><rim:ValueList><rim:Value>{updated}</rim:Value></rim:ValueList>'
-                f"</rim:Slot>".encode(),
-                unpack(body),
-                _patient_id(entry_uuid, urn, pid, names.FOLDER_PATIENT_ID, "XDSFolder.patientId"),
-                b"</rim:RegistryPackage>",
-            )
+            continue
+        key = (kind, home_pk, status, type_, mime_pk, updated, pid)
+        frame = frames.get(key)
+        if frame is None:
+            frame = frames[key] = _frame(*key, codes=codes)
+        start, middle, end = frame
+        lid = "" if logical is None else f'" lid="{urn if logical == entry_uuid else uuid_urn(logical)}'
+        # The identifier needs an id (schema), the same in every answer: the entry's own with other digits.
+        other = urn[9:17].translate(_OTHER_DIGITS)
+        parts += (
+            f"{start}{urn}{lid}{middle}".encode(),
+            unpack(body),
+            f'<rim:ExternalIdentifier id="{urn[:9]}{other}{urn[17:]}" registryObject="{urn}{end}'.encode(),
+        )
     return parts
 
 
@@ -203,18 +203,48 @@ def _attribute(text: str) -> str:
     return text
 
 
-# Everything but the version and variant bits, so that the result is a valid UUID of the same kind.
-_OTHER_BITS: Final = 0x5DA1C0DE_9F33_0B7A_0E21_6C41D3A85F17
+#: Every hexadecimal digit to another one.
+_OTHER_DIGITS: Final = str.maketrans("0123456789abcdef", "5476103cba98fed2")
+
+#: What stands before an object's own id, between its ids and its body, and after the id in its patientId
+#: identifier.
+_Frame = tuple[str, str, str]
+
+#: The patientId identifier: a merge of patients changes it, so it is not in the stored body.
+_PATIENT_IDS: Final = {
+    schema.KIND_DOCUMENT_ENTRY: (names.DOCUMENT_PATIENT_ID, "XDSDocumentEntry.patientId"),
+    schema.KIND_SUBMISSION_SET: (names.SUBMISSION_SET_PATIENT_ID, "XDSSubmissionSet.patientId"),
+    schema.KIND_FOLDER: (names.FOLDER_PATIENT_ID, "XDSFolder.patientId"),
+}
 
 
-def _patient_id(entry_uuid: bytes, urn: str, pid: str, scheme: str, name: str) -> bytes:
-    """The patientId identifier, which a merge of patients changes and which is therefore not in the stored body.
-
-    It needs an id (schema) that is the same in every answer: the entry's own, with fixed bits turned.
-    """
-    own = (int.from_bytes(entry_uuid, "big") ^ _OTHER_BITS).to_bytes(16, "big")
+def _frame(
+    kind: int,
+    home_pk: int | None,
+    status: int,
+    type_: int | None,
+    mime_pk: int | None,
+    updated: int | None,
+    pid: str,
+    *,
+    codes: Codes,
+) -> _Frame:
+    """The text around the ids and the body of every object, but an Association, whose columns say this."""
+    element, slot = "RegistryPackage", ""
+    object_type = f"{names.OBJECT_TYPE}RegistryPackage"
+    if mime_pk is not None and type_ is not None:
+        element = "ExtrinsicObject"
+        object_type = f'{_OBJECT_TYPE_URN[type_]}" mimeType="{_attribute(codes.word(mime_pk))}'
+    if updated is not None:
+        slot = (
+            f'<rim:Slot name="lastUpdateTime"><rim:ValueList><rim:Value>{updated}</rim:Value></rim:ValueList>'
+            "</rim:Slot>"
+        )
+    scheme, name = _PATIENT_IDS[kind]
     return (
-        f'<rim:ExternalIdentifier id="{uuid_urn(own)}" registryObject="{urn}" identificationScheme="{scheme}"'
-        f' objectType="{names.OBJECT_TYPE}ExternalIdentifier" value="{_attribute(pid)}">'
-        f'<rim:Name><rim:LocalizedString value="{name}"/></rim:Name></rim:ExternalIdentifier>'
-    ).encode()
+        f'<rim:{element} id="',
+        f'" status="{_STATUS_URN[status]}"{_home(home_pk, codes)} objectType="{object_type}">{slot}',
+        f'" identificationScheme="{scheme}" objectType="{names.OBJECT_TYPE}ExternalIdentifier"'
+        f' value="{_attribute(pid)}"><rim:Name><rim:LocalizedString value="{name}"/></rim:Name>'
+        f"</rim:ExternalIdentifier></rim:{element}>",
+    )

@@ -34,7 +34,7 @@ _PRAGMAS: Final = (
     "synchronous=FULL",
     "busy_timeout=30000",
     "foreign_keys=ON",
-    "cache_size=-16384",
+    "cache_size=-4096",
     "mmap_size=1073741824",
     "wal_autocheckpoint=4000",
     "journal_size_limit=67108864",
@@ -60,8 +60,8 @@ class Database:
         if not self.url.database or self.url.database == ":memory:":
             raise SettingsError("store.database: SQLite needs a file, e.g. sqlite:////var/lib/xds/xds.db")
         self.path = Path(self.url.database)
-        # pool_size: one connection per worker thread at most; SQLite connections are cheap.
-        self.engine: Engine = create_engine(self.url, pool_size=16, max_overflow=64, pool_pre_ping=False)
+        # As many connections as threads ask for, the warm ones first.
+        self.engine: Engine = create_engine(self.url, pool_size=8, max_overflow=-1, pool_use_lifo=True)
         event.listen(self.engine, "connect", _connect)
         event.listen(self.engine, "begin", _begin)
         self._readers = self.engine.execution_options(xds_begin=None)

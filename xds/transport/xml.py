@@ -9,7 +9,6 @@ it the only place.
 from __future__ import annotations
 
 import re
-from functools import cache
 from pathlib import Path
 
 from lxml import etree
@@ -88,9 +87,11 @@ def parse(data: bytes) -> etree._Element:
     return root
 
 
-@cache
 def schema(path: Path) -> etree.XMLSchema:
-    """Compile one of our own schema files, with its relative imports; once per process and path."""
+    """Compile one of our own schema files, with its relative imports.
+
+    A schema object keeps the errors of its last validation in itself: threads must not share one.
+    """
     return etree.XMLSchema(etree.parse(path, etree.XMLParser(resolve_entities=False, no_network=True)))
 
 

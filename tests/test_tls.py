@@ -1,0 +1,130 @@
+"""In production without tickets a node serves only systems whose client certificate it knows."""
+
+from __future__ import annotations
+
+import datetime
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import urllib3
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from nodes import Node
+
+DAY = datetime.timedelta(days=1)
+
+
+class Authority:
+    """A certificate authority of its own, for one test run."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._folder = folder
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
+        builder = self._builder(self._name, self._key.public_key()).add_extension(
+            x509.BasicConstraints(ca=True, path_length=0), critical=True
+        )
+        self._certificate = builder.add_extension(usage, critical=True).sign(self._key, hashes.SHA256())
+        self.file = folder / f"{name}.pem"
+        self.file.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
+
+    def _builder(self, name: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+        now = datetime.datetime.now(datetime.UTC)
+        return (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(self._name)
+            .public_key(key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - DAY)
+            .not_valid_after(now + DAY)
+        )
+
+    def issue(self, name: str, purpose: x509.ObjectIdentifier) -> tuple[Path, Path]:
+        """Certificate and key files for a name that is also a host on this machine."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        certificate = (
+            self._builder(subject, key.public_key())
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+        files = self._folder / f"{name}.crt", self._folder / f"{name}.key"
+        files[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        files[1].write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
+        return files
+
+
+class TlsNode(Node):
+    """A node in production, known by its certificate and knowing its clients by theirs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.servers = Authority(folder, "servers")
+        self.clients = Authority(folder, "clients")
+        certificate, key = self.servers.issue("node", ExtendedKeyUsageOID.SERVER_AUTH)
+        super().__init__(
+            folder,
+            environment="production",
+            tls__certificate=certificate,
+            tls__key=key,
+            tls__client_ca=self.clients.file,
+        )
+        self.url = f"https://localhost:{self.port}"
+        self._known = self.clients.issue("known", ExtendedKeyUsageOID.CLIENT_AUTH)
+
+    def is_ready(self) -> bool:
+        return self.get(self._known).status == 200
+
+    def get(self, client: tuple[Path, Path] | None) -> urllib3.BaseHTTPResponse:
+        """The readiness of the node, asked with a client certificate or without."""
+        context = ssl.create_default_context(cafile=str(self.servers.file))
+        if client:
+            context.load_cert_chain(*map(str, client))
+        with urllib3.PoolManager(ssl_context=context, retries=False, timeout=5) as pool:
+            return pool.request("GET", self.url + "/health/ready")
+
+
+@pytest.fixture(scope="module")
+def tls_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsNode]:
+    node = TlsNode(tmp_path_factory.mktemp("tls"))
+    node.start()
+    yield node
+    node.stop()
+
+
+def test_a_known_system_is_served(tls_node: TlsNode) -> None:
+    """Its certificate is from the authority that the node trusts."""
+    assert tls_node.is_ready()
+
+
+def test_a_system_without_a_certificate_is_not_let_in(tls_node: TlsNode) -> None:
+    """The connection is refused before any request is read."""
+    with pytest.raises(urllib3.exceptions.HTTPError):
+        tls_node.get(None)
+
+
+def test_a_system_with_a_certificate_from_elsewhere_is_not_let_in(tls_node: TlsNode, tmp_path: Path) -> None:
+    """Another authority of the same name does not do."""
+    stranger = Authority(tmp_path, "clients").issue("known", ExtendedKeyUsageOID.CLIENT_AUTH)
+    with pytest.raises(urllib3.exceptions.HTTPError):
+        tls_node.get(stranger)
+
+
+def test_a_node_that_cannot_know_its_clients_does_not_start(tmp_path: Path) -> None:
+    """Production without tickets and without client certificates is refused, with the keys to set."""
+    node = Node(tmp_path, environment="production")
+    refused = node.command("serve")
+    assert refused.returncode == 1
+    assert "tls.client_ca" in refused.stderr
+    assert "Traceback" not in refused.stderr

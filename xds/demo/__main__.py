@@ -1,0 +1,188 @@
+"""`python -m xds.demo`, or `make demo`: the whole way of a document, on this machine, in a few seconds.
+
+Starts a node, submits three documents for a patient who does not exist, replaces one, finds them, fetches
+one and compares the bytes, telling each step in plain words. It must leave nothing behind: no process, and no
+file but with --keep.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final, NoReturn
+
+from xds.client import Author, Client, Code, Document, build
+from xds.client.client import ANY_STATUS
+from xds.client.defaults import DOCUMENT_TYPES, class_code
+from xds.client.terminal import moment, size, table
+from xds.demo.documents import cda, patient, pdf
+from xds.demo.node import DemoFailed, DemoNode
+from xds.errors import XdsError
+from xds.metadata.model import DocumentEntry
+
+SOURCE_ID: Final = "2.16.578.1.12.4.5.480.1.2"
+DISCHARGE_LETTER: Final = Code("A03-2", DOCUMENT_TYPES, "Epikrise")
+OUTPATIENT_NOTE: Final = Code("B03-2", DOCUMENT_TYPES, "Poliklinisk notat")
+NOTE: Final = Code("B02-2", DOCUMENT_TYPES, "Journalnotat")
+AUTHOR: Final = Author("^Fjell^Tuva", ("Eksempelsykehuset",))
+
+_NEXT: Final = """\
+Where to go from here
+  A node of your own, for a test on this machine:
+      export XDS_ENVIRONMENT=test XDS_ACCESS__TICKET=none
+      export XDS_NODE__REPOSITORY_UNIQUE_ID=2.16.578.1.12.4.5.100.1.1.2
+      export XDS_STORE__DATABASE=sqlite:///$PWD/xds.db XDS_STORE__DOCUMENTS=file://$PWD/documents
+      .venv/bin/xds serve
+  and in another terminal:
+      .venv/bin/xds submit FILE.pdf --patient {patient}
+      .venv/bin/xds find --patient {patient}
+      .venv/bin/xds fetch ENTRYUUID
+  README.md has the rest; docs/settings.md every setting; `python -m pydoc xds.client` the Python client."""
+
+
+class _Steps:
+    """Numbered steps, each with the time it took."""
+
+    def __init__(self) -> None:
+        self._number = 0
+        self._begun = time.monotonic()
+
+    def done(self, text: str) -> None:
+        """Tell what has just been done."""
+        now = time.monotonic()
+        self._number += 1
+        head, *more = text.splitlines()
+        print(
+            f"{self._number}. {head}  ({(now - self._begun) * 1000:.0f} ms)", *more, sep="\n   ", flush=True
+        )
+        self._begun = time.monotonic()
+
+
+def run(folder: Path) -> None:
+    """Every step, with the node's data and the fetched file in `folder`; raises XdsError when one fails."""
+    steps = _Steps()
+    with DemoNode(folder) as node, Client(node.url) as client:
+        steps.done(f"Started a node at {node.url}, with an embedded database and its documents in\n{folder}")
+
+        subject, now = patient(), datetime.now(UTC)
+        letter = pdf(["Epikrise", "", f"Pasient: {subject.given} {subject.family}", "Frisk og i god form."])
+        documents = [
+            _document(letter, "application/pdf", DISCHARGE_LETTER, "Epikrise", now),
+            _document(
+                cda(subject, now, "Poliklinisk notat", "Kontroll etter utskriving. Ingen plager."),
+                "text/xml",
+                OUTPATIENT_NOTE,
+                "Poliklinisk notat",
+                now,
+            ),
+            _document("Blåbær på øya: pasienten er frsk.\n".encode(), "text/plain", NOTE, "Notat", now),
+        ]
+        receipt = client.send(build(documents, patient_id=subject.id, source_id=SOURCE_ID))
+        steps.done(
+            "Submitted a PDF, a CDA document and a text note (ITI-41) for the synthetic patient\n"
+            f"{subject.number}, whose number nobody has: its month is raised by 80."
+        )
+
+        corrected = _document(
+            "Blåbær på øya: pasienten er frisk.\n".encode(),
+            "text/plain",
+            NOTE,
+            "Notat, rettet",
+            now,
+            replaces=receipt.entry_uuids[2],
+        )
+        client.send(build([corrected], patient_id=subject.id, source_id=SOURCE_ID))
+        steps.done("Replaced the text note, which had a slip of the pen, with a corrected one (RPLC).")
+
+        entries = client.find(subject.id, status=ANY_STATUS)
+        statuses = sorted(_status(entry) for entry in entries)
+        if statuses != ["Approved", "Approved", "Approved", "Deprecated"]:
+            raise DemoFailed("The registry did not find three approved documents and one replaced one.")
+        rows = [
+            (_status(e), moment(e.creation_time), e.title or "", e.mime_type, size(e.size)) for e in entries
+        ]
+        listed = table(("STATUS", "CREATED (UTC)", "TITLE", "FORMAT", "SIZE"), rows)
+        steps.done(f"Found them (ITI-18): the replaced note is kept, as Deprecated.\n{listed}")
+
+        (fetched,) = client.fetch(client.get_documents(receipt.entry_uuids[0]), into=folder / "fetched")
+        if fetched.path.read_bytes() != letter:
+            raise DemoFailed("The PDF did not come back as it was submitted.")
+        steps.done(
+            f"Fetched the PDF (ITI-43): {fetched.size} bytes, the same, byte for byte (SHA-1 {fetched.sha1})."
+        )
+    steps.done("Stopped the node.")
+    print()
+    print(_NEXT.format(patient=subject.number))
+
+
+def _document(
+    content: bytes, mime_type: str, type_code: Code, title: str, written: datetime, **more: Any
+) -> Document:
+    group = class_code(type_code)
+    assert group is not None
+    return Document(
+        content=content,
+        mime_type=mime_type,
+        type_code=type_code,
+        class_code=group,
+        practice_setting_code=Code("S03", "2.16.578.1.12.4.1.1.8655", "Indremedisin"),
+        healthcare_facility_type_code=Code(
+            "86.101", "2.16.578.1.12.4.1.1.1303", "Alminnelige somatiske sykehus"
+        ),
+        title=title,
+        creation_time=written,
+        authors=(AUTHOR,),
+        **more,
+    )
+
+
+def _status(entry: DocumentEntry) -> str:
+    return (entry.availability_status or "").rpartition(":")[2]
+
+
+def _end(number: int, _: FrameType | None) -> NoReturn:
+    """A signal that asks us to end ends us through the `finally`s, so that the node ends too."""
+    sys.exit(128 + number)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit status: 0 when every step went well, 1 when one did not."""
+    parser = argparse.ArgumentParser(
+        prog="python -m xds.demo", description="Start a node, submit, replace, find and fetch documents."
+    )
+    parser.add_argument("--keep", action="store_true", help="keep the folder with the node's data")
+    keep = parser.parse_args(argv).keep
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end)
+    folder = Path(tempfile.mkdtemp(prefix="xds-demo-"))
+    begun = time.monotonic()
+    try:
+        run(folder)
+        print(f"\nAll went well, in {time.monotonic() - begun:.1f} s.")
+        return 0
+    except XdsError as error:
+        print(f"The demo failed: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"The demo failed: {error.strerror or type(error).__name__}.", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped; nothing is left running.", file=sys.stderr)
+        return 130
+    finally:
+        if keep:
+            print(f"The node's data is in {folder}")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
