@@ -1,11 +1,12 @@
-"""What every test suite may ask for: a real node."""
+"""What every test suite may ask for: a real node; and the figures that tests measured, at the end of a run."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
-from nodes import Node
+from tests.nodes import Node
 
 
 @pytest.fixture(scope="session")
@@ -35,3 +36,19 @@ def new_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...,
     yield make
     for one in made:
         one.stop()
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Every `record_property("figure", …)`, however the run was spread over processes."""
+    figures = [
+        str(value)
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", "") == "call"
+        for name, value in report.user_properties
+        if name == "figure"
+    ]
+    if figures:
+        terminalreporter.section("figures")
+        for figure in figures:
+            terminalreporter.line(figure)

@@ -60,6 +60,11 @@ def _answer(node: Node, known: Mapping[str, Transaction], message: Message) -> t
             FaultCode.SENDER,
             f"The wsa:Action is that of {transaction.number}, whose Body holds one {transaction.element}.",
         )
+    if message.included() - {transaction.binary}:
+        raise Fault(
+            FaultCode.SENDER,
+            f"An xop:Include stands where {transaction.number} has no binary content: write the value itself.",
+        )
     mtom = message.mtom and transaction.streams
     try:
         # GATE 1, who is asking?  Comes with the security tickets; until then config.check_to_serve lets the node
@@ -108,7 +113,10 @@ def create_app(settings: Settings | None = None) -> App:
     if settings is None:
         path = os.environ.get("XDS_CONFIG")
         settings = load(Path(path) if path else None)
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True)
+        logging.basicConfig(
+            level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True
+        )
+        log.setLevel(logging.INFO)
     check_to_serve(settings)
     database = Database(settings["store.database"])
     if not database.is_current():

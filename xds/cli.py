@@ -49,6 +49,7 @@ def serve(arguments: argparse.Namespace) -> int:
         workers=settings["node.workers"],
         blocking_threads=settings["node.threads"],
         websockets=False,
+        respawn_failed_workers=True,
         log_level=LogLevels.error,
         http1_settings=HTTP1Settings(header_read_timeout=30_000),
         ssl_protocol_min=SSLProtocols.tls12,
@@ -136,6 +137,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The exit status of one command."""
     arguments = _parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="xds: %(message)s")
+    os.umask(0o077)  # whatever the node writes holds health records: the database, its lock, documents
     try:
         return int(arguments.run(arguments))
     except SettingsError as error:
@@ -146,6 +148,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        # Whoever read our output has seen enough (`| head`); what is still buffered goes nowhere, quietly.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
 
 
 if __name__ == "__main__":

@@ -320,10 +320,7 @@ MISSING, NUMBER, MALFORMED = "XDSStoredQueryMissingParam", "XDSStoredQueryParamN
         (
             find_documents.ID,
             PATIENT | {"XDSDocumentEntryStatus": (["('a')"], ["('b')"])},
-            [
-                (NUMBER, "query-parameter-repeated", "$XDSDocumentEntryStatus"),
-                (MISSING, "query-parameter-required", "$XDSDocumentEntryStatus"),
-            ],
+            [(NUMBER, "query-parameter-repeated", "$XDSDocumentEntryStatus")],
         ),
         (
             find_documents.ID,
@@ -356,6 +353,24 @@ MISSING, NUMBER, MALFORMED = "XDSStoredQueryMissingParam", "XDSStoredQueryParamN
             [(MALFORMED, "query-parameter-value", "$XDSDocumentEntryEntryUUID")],
         ),
         (
+            find_documents.ID,
+            {"XDSDocumentEntryPatientId": "nobody at all", "XDSDocumentEntryStatus": APPROVED},
+            [(MALFORMED, "query-parameter-value", "$XDSDocumentEntryPatientId")],
+        ),
+        (
+            find_documents.ID,
+            PATIENT
+            | {
+                "XDSDocumentEntryStatus": APPROVED,
+                "XDSDocumentEntryEventCodeList": ("('a^^b')",) * 21,
+                "XDSDocumentEntryClassCode": ["('a^^b')"] * 10_001,
+            },
+            [
+                (NUMBER, "query-parameter-many", "$XDSDocumentEntryClassCode"),
+                (NUMBER, "query-parameter-many", "$XDSDocumentEntryEventCodeList"),
+            ],
+        ),
+        (
             get_submission_set_and_contents.ID,
             {"XDSSubmissionSetUniqueId": "('1.2','1.3')"},
             [(NUMBER, "query-parameter-single", "$XDSSubmissionSetUniqueId")],
@@ -383,3 +398,10 @@ def test_every_query_is_asked_by_its_standard_id() -> None:
         "GetDocuments": "5c4f972b-d56b-40ac-a5fc-c8ca9b40b9d4",
         "GetSubmissionSetAndContents": "e8e3cb2c-e39c-46b9-99e4-c12f57260b83",
     }
+
+
+def test_ten_thousand_values_are_answered(three: Desk) -> None:
+    """As many as a parameter may have, of the query that names each twice in its statement."""
+    unknown = [f"('2.999.{n}')" for n in range(9_999)]
+    found = three.ask(get_documents.ID, XDSDocumentEntryUniqueId=[*unknown, f"('{ONE.unique_id}')"])
+    assert ids(found) == {D1}

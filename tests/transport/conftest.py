@@ -9,31 +9,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import urllib3
+from tests.transport.node import Node
 
 from xds.transport.staged import StagingFolder
 
 LIMITS = {"document_bytes": 300_000_000, "idle_seconds": 1.5, "seconds": 60}
-
-
-@dataclass(frozen=True)
-class Node:
-    """A running server."""
-
-    port: int
-    log: Path
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/soap"
-
-    def status(self) -> dict[str, int]:
-        """Resident bytes and staged files of the serving process."""
-        return urllib3.request("GET", f"http://127.0.0.1:{self.port}/status", retries=False).json()
 
 
 @pytest.fixture

@@ -8,10 +8,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import falcon
 import psutil
+import urllib3
 
 from xds.errors import Fault, FaultCode
 from xds.transport.addressing import WSA
@@ -61,6 +63,22 @@ def handle(message: Message) -> tuple[Answer, bool]:
     raise Fault(
         FaultCode.SENDER, "The wsa:Action is not one of this endpoint.", subcode=(WSA, "ActionNotSupported")
     )
+
+
+@dataclass(frozen=True)
+class Node:
+    """A running server."""
+
+    port: int
+    log: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/soap"
+
+    def status(self) -> dict[str, int]:
+        """Resident bytes and staged files of the serving process."""
+        return urllib3.request("GET", f"http://127.0.0.1:{self.port}/status", retries=False).json()
 
 
 class Status:

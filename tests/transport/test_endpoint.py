@@ -6,9 +6,9 @@ import logging
 from pathlib import Path
 
 import falcon.testing
-import node as test_node
+from tests.transport import node as test_node
 import pytest
-from messages import AXIS2, CXF, STACKS, WSA, ZEEP, envelope, include, xop
+from tests.transport.messages import AXIS2, CXF, STACKS, WSA, ZEEP, envelope, include, xop
 
 from xds.transport import xml
 from xds.transport.limits import Limits

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from messages import CXF, DOCUMENT, SOAP11, SOAP12, STACKS, XOP, ZEEP, Posted, envelope, include, xop
+from tests.transport.messages import CXF, DOCUMENT, SOAP11, SOAP12, STACKS, XOP, ZEEP, Posted, envelope, include, xop
 
 from xds.errors import Fault, FaultCode
 from xds.transport import xml

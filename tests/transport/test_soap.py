@@ -6,7 +6,7 @@ import io
 
 import pytest
 from lxml import etree
-from messages import ANONYMOUS, SOAP11, SOAP12, WSA, envelope
+from tests.transport.messages import ANONYMOUS, SOAP11, SOAP12, WSA, envelope
 
 from xds.errors import Fault, FaultCode
 from xds.transport import xml

@@ -22,6 +22,7 @@ from lxml import etree
 
 from xds.client import queries
 from xds.client.submission import PreparedSubmission, Time, as_dtm
+from xds.client.terminal import printable
 from xds.errors import ClientError, RegistryError
 from xds.errors import Code as ErrorCode
 from xds.metadata import names
@@ -161,9 +162,7 @@ class Client:
         ) as message:
             errors = _errors(message.body)
             if message.body.get("status") != names.SUCCESS:
-                raise _refused(
-                    self.repository, "The submission was refused and nothing of it is stored", errors
-                )
+                raise _refused(self.repository, "refused the submission and stored nothing of it", errors)
         return Receipt(
             submission.submission_set.unique_id,
             tuple(entry.entry_uuid for entry in submission.document_entries),
@@ -400,7 +399,7 @@ def _errors(body: etree._Element) -> tuple[RegistryError, ...]:
 
 
 def _printable(text: str) -> str:
-    return "".join([c if c.isprintable() else " " for c in text[:_LONGEST_TEXT]])
+    return printable(text[:_LONGEST_TEXT])
 
 
 def _refused(url: str, what: str, errors: Sequence[RegistryError]) -> ClientError:
@@ -436,12 +435,12 @@ def _keep(
         try:
             staged = message.content(document)
         except MissingPart:
-            complaints.append(f"  {address.document_unique_id}: its bytes are not in the answer.")
+            complaints.append(f"  {_printable(address.document_unique_id)}: its bytes are not in the answer.")
             continue
         if not _as_registered(staged, wanted[address]):
             complaints.append(
-                f"  {address.document_unique_id}: other bytes came than were registered (size or SHA-1);"
-                " they are not kept. Tell the operator of the repository."
+                f"  {_printable(address.document_unique_id)}: other bytes came than were registered"
+                " (size or SHA-1); they are not kept. Tell the operator of the repository."
             )
             continue
         mime_type = response.findtext(f"{{{names.XDS}}}mimeType", "")

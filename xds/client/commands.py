@@ -28,7 +28,15 @@ from xds.client.submission import Document, build
 from xds.client.terminal import Progress, moment, printable, show_json, size, table
 from xds.errors import ClientError, DataTypeError
 from xds.metadata import names
-from xds.metadata.datatypes import HD, XCN, XON, check_dtm, check_mime_type, check_oid, check_uuid
+from xds.metadata.datatypes import (
+    HD,
+    XCN,
+    XON,
+    check_dtm,
+    check_mime_type,
+    check_oid,
+    check_uuid,
+)
 from xds.metadata.model import Author, Code, DocumentEntry
 
 _STATUS: Final = {"approved": APPROVED, "deprecated": (names.DEPRECATED,), "any": ANY_STATUS}
@@ -42,12 +50,10 @@ def submit(arguments: argparse.Namespace) -> int:
     """Submit files as documents of one patient, in one submission set."""
     if arguments.replace and len(arguments.files) > 1:
         _wrong(arguments, "--replace takes the place of one document: give one FILE")
-    given: dict[str, Any] = {
-        coded.field: getattr(arguments, coded.field) or (coded.code,) for coded in defaults.CODES
-    }
+    given: dict[str, Any] = {}
     for coded in defaults.CODES:
-        if coded.field != "confidentiality_codes":
-            given[coded.field] = given[coded.field][-1]
+        codes = getattr(arguments, coded.field) or [coded.code]
+        given[coded.field] = tuple(codes) if coded.field == "confidentiality_codes" else codes[-1]
     class_code = arguments.class_code or defaults.class_code(given["type_code"])
     if class_code is None:
         _wrong(arguments, "--class-code is needed: the group of this --type-code is not known")
@@ -59,7 +65,7 @@ def submit(arguments: argparse.Namespace) -> int:
             class_code=class_code,
             language_code=arguments.language,
             creation_time=datetime.fromtimestamp(file.stat().st_mtime, UTC),
-            title=arguments.title or file.stem,
+            title=arguments.title or file.stem[:128],
             comments=arguments.comments,
             authors=authors,
             replaces=arguments.replace or "",

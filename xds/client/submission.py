@@ -172,7 +172,8 @@ def _content(content: Path | bytes, mime_type: str) -> tuple[Attachment, str]:
     """The bytes as they will be sent, and their SHA-1."""
     if isinstance(content, bytes):
         sha1 = hashlib.sha1(content, usedforsecurity=False).hexdigest()
-        return Attachment(mime_type, len(content), lambda: iter((content,))), sha1
+        data, pieces = content, range(0, len(content), _CHUNK)
+        return Attachment(mime_type, len(data), lambda: (data[at : at + _CHUNK] for at in pieces)), sha1
     path = content
     with _open(path) as file:
         try:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Self
 
@@ -25,6 +26,26 @@ _STOP_SECONDS: Final = 10
 
 class DemoFailed(XdsError):
     """The demo could not go on; the text says at what and what to look at."""
+
+
+@contextlib.contextmanager
+def _signals_wait() -> Iterator[None]:
+    """Signals that would end us come after the block: a process must not be started and then forgotten.
+
+    They are not masked, because the new process would inherit that.
+    """
+    came: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: came.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    for each in came:
+        signal.raise_signal(each)
 
 
 class DemoNode:
@@ -49,15 +70,15 @@ class DemoNode:
     def __enter__(self) -> Self:
         # The user's own settings are for the user's own node.
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("XDS_")}
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "xds.cli", "serve"],
-                env=inherited | self.settings,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,  # Ctrl-C is for the demo, which ends the node itself
-            )
         try:
+            with self._log.open("wb") as log, _signals_wait():
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "xds.cli", "serve"],
+                    env=inherited | self.settings,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,  # Ctrl-C is for the demo, which ends the node itself
+                )
             self._wait()
         except BaseException:
             self._stop()

@@ -17,10 +17,10 @@ _ANY: Final = f"[^{_BETWEEN}]*"
 _ONE: Final = f"[^{_BETWEEN}]"
 
 
-def pack(*groups: tuple[str, Iterable[object]]) -> str:
-    """The column's text for groups of (letter, values)."""
-    facets = [f"{letter}{value}" for letter, values in groups for value in values]
-    return _BETWEEN + _BETWEEN.join(facets) + _BETWEEN if facets else ""
+def pack(facets: Iterable[tuple[str, object]]) -> str:
+    """The column's text for (letter, value) pairs."""
+    packed = [f"{letter}{value}" for letter, value in facets]
+    return _BETWEEN + _BETWEEN.join(packed) + _BETWEEN if packed else ""
 
 
 def is_one_of(letter: str, numbers: Sequence[int]) -> str:

@@ -8,7 +8,7 @@ It must never be called on a submission that metadata.validation has not passed.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -18,6 +18,7 @@ from xds.metadata.datatypes import dtm_low
 from xds.metadata.ebrim import fingerprint, stored_body
 from xds.metadata.model import (
     Association,
+    Code,
     DocumentEntry,
     Folder,
     RegistryObject,
@@ -29,7 +30,7 @@ from xds.registry.rows import ASSOCIATION_TYPES, OBJECT_TYPES
 from xds.store import codes as words
 from xds.store import schema
 from xds.store.bodies import pack
-from xds.store.codes import Codes
+from xds.store.codes import Word
 from xds.store.keys import new_key, unique_id_key, uuid_bytes
 
 #: A set may take in, by reference, what is registered already.
@@ -76,7 +77,8 @@ class Replacement:
 class Prepared:
     """A submission ready to be written.
 
-    `rows` are by table name and lack the patient; `new_uuids` gives the location of each new entryUUID;
+    `rows` are by table name; they lack the patient, and have words where the tables have their numbers (`numbered`
+    puts these in). `new_uuids` gives the location of each new entryUUID;
     `grown_folders` are existing folders that gain a document.
     """
 
@@ -92,7 +94,7 @@ class Prepared:
     grown_folders: tuple[bytes, ...]
 
 
-def prepare(submission: Submission, codes: Codes) -> Prepared:
+def prepare(submission: Submission) -> Prepared:
     """Everything about a valid submission that can be worked out before the patient is locked."""
     the_set = submission.submission_set
     entries: list[Entry] = [
@@ -102,11 +104,10 @@ def prepare(submission: Submission, codes: Codes) -> Prepared:
         *submission.associations,
     ]
     uuids = {each.entry_uuid: _uuid_of(each.entry_uuid) for each in entries}
-    ids = codes.intern(_words(submission))
     same = fingerprint(map(_received, entries))
-    set_row = _set_row(the_set, uuids, ids) | {"fingerprint": same}
-    documents = [_document_row(each, uuids, ids) for each in submission.document_entries]
-    folders = [_folder_row(each, uuids, ids) for each in submission.folders]
+    set_row = _set_row(the_set, uuids) | {"fingerprint": same}
+    documents = [_document_row(each, uuids) for each in submission.document_entries]
+    folders = [_folder_row(each, uuids) for each in submission.folders]
     associations = [_association_row(each, uuids) for each in submission.associations]
     claims = [
         _claim(each, schema.KIND_DOCUMENT_ENTRY, row["doc_pk"], row["hash"], row["size"])
@@ -145,6 +146,27 @@ def prepare(submission: Submission, codes: Codes) -> Prepared:
     )
 
 
+def words_of(prepared: Prepared) -> set[Word]:
+    """Every word in the rows."""
+    return {
+        value
+        for rows in prepared.rows.values()
+        for row in rows
+        for value in (*row.values(), *(facet[1] for facet in row.get("facets", ())))
+        if isinstance(value, Word)
+    }
+
+
+def numbered(row: Row, numbers: Mapping[Word, int], **more: Any) -> Row:
+    """The row as its table takes it, with `more` columns."""
+    values = {column: numbers[value] if isinstance(value, Word) else value for column, value in row.items()}
+    if "facets" in row:
+        values["facets"] = facets.pack(
+            (letter, numbers[value] if isinstance(value, Word) else value) for letter, value in row["facets"]
+        )
+    return values | more
+
+
 def _claim(
     entry: SubmissionSet | DocumentEntry | Folder,
     kind: int,
@@ -165,33 +187,12 @@ def _uuid_of(entry_uuid: str) -> str:
     return entry_uuid if entry_uuid.startswith("urn:uuid:") else f"urn:uuid:{uuid.uuid4()}"
 
 
-def _words(submission: Submission) -> Iterable[words.Word]:
-    yield submission.submission_set.source_id, words.SOURCE
-    yield submission.submission_set.content_type_code.code, submission.submission_set.content_type_code.scheme
-    for entry in submission.document_entries:
-        for code in (*_single_codes(entry).values(), *entry.confidentiality_codes, *entry.event_codes):
-            yield code.code, code.scheme
-        yield entry.mime_type, words.MIME_TYPE
-        yield entry.repository_unique_id or "", words.REPOSITORY
-    for each in submission.folders:
-        for code in each.codes:
-            yield code.code, code.scheme
-    homes = [submission.submission_set.home]
-    homes += [entry.home for entry in submission.document_entries]
-    homes += [each.home for each in submission.folders]
-    for home in homes:
-        if home:
-            yield home, words.HOME
+def _word(code: Code) -> Word:
+    return Word(code.code, code.scheme)
 
 
-def _single_codes(entry: DocumentEntry) -> dict[str, Any]:
-    return {
-        "class_code": entry.class_code,
-        "type_code": entry.type_code,
-        "practice_code": entry.practice_setting_code,
-        "facility_code": entry.healthcare_facility_type_code,
-        "format_code": entry.format_code,
-    }
+def _home(home: str | None) -> Word | None:
+    return Word(home, words.HOME) if home else None
 
 
 def _body(
@@ -211,7 +212,7 @@ def _body(
     )
 
 
-def _document_row(entry: DocumentEntry, uuids: Mapping[str, str], ids: Mapping[words.Word, int]) -> Row:
+def _document_row(entry: DocumentEntry, uuids: Mapping[str, str]) -> Row:
     own = uuid_bytes(uuids[entry.entry_uuid])
     return {
         "doc_pk": new_key(),
@@ -220,42 +221,46 @@ def _document_row(entry: DocumentEntry, uuids: Mapping[str, str], ids: Mapping[w
         "version": 1,
         "status": schema.STATUS_APPROVED,  # whatever was sent (ITI TF-2 3.42.4.1.3.3.5)
         "object_type": OBJECT_TYPES[entry.object_type],
-        **{column: ids[code.code, code.scheme] for column, code in _single_codes(entry).items()},
-        "repo_pk": ids[entry.repository_unique_id or "", words.REPOSITORY],
-        "mime_pk": ids[entry.mime_type, words.MIME_TYPE],
-        "home_pk": ids[entry.home, words.HOME] if entry.home else None,
+        "class_code": _word(entry.class_code),
+        "type_code": _word(entry.type_code),
+        "practice_code": _word(entry.practice_setting_code),
+        "facility_code": _word(entry.healthcare_facility_type_code),
+        "format_code": _word(entry.format_code),
+        "repo_pk": Word(entry.repository_unique_id or "", words.REPOSITORY),
+        "mime_pk": Word(entry.mime_type, words.MIME_TYPE),
+        "home_pk": _home(entry.home),
         "creation_time": _time(entry.creation_time),
         "service_start": _time(entry.service_start_time),
         "service_stop": _time(entry.service_stop_time),
         "size": entry.size,
         "uid_key": unique_id_key(entry.unique_id),
         "hash": bytes.fromhex(entry.hash) if entry.hash else None,
-        "facets": facets.pack(
-            ("c", (ids[code.code, code.scheme] for code in entry.confidentiality_codes)),
-            ("e", (ids[code.code, code.scheme] for code in entry.event_codes)),
-            ("a", (author.person for author in entry.authors if author.person)),
-            ("r", entry.reference_ids),
+        "facets": (
+            *(("c", _word(code)) for code in entry.confidentiality_codes),
+            *(("e", _word(code)) for code in entry.event_codes),
+            *(("a", author.person) for author in entry.authors if author.person),
+            *(("r", reference) for reference in entry.reference_ids),
         ),
         "body": pack(_body(_received(entry), uuids, names.DOCUMENT_PATIENT_ID, 1)),
     }
 
 
-def _set_row(the_set: SubmissionSet, uuids: Mapping[str, str], ids: Mapping[words.Word, int]) -> Row:
+def _set_row(the_set: SubmissionSet, uuids: Mapping[str, str]) -> Row:
     return {
         "set_pk": new_key(),
         "entry_uuid": uuid_bytes(uuids[the_set.entry_uuid]),
         "status": schema.STATUS_APPROVED,
-        "home_pk": ids[the_set.home, words.HOME] if the_set.home else None,
+        "home_pk": _home(the_set.home),
         "submission_time": _time(the_set.submission_time),
-        "source_pk": ids[the_set.source_id, words.SOURCE],
-        "content_type": ids[the_set.content_type_code.code, the_set.content_type_code.scheme],
+        "source_pk": Word(the_set.source_id, words.SOURCE),
+        "content_type": _word(the_set.content_type_code),
         "uid_key": unique_id_key(the_set.unique_id),
-        "facets": facets.pack(("a", (author.person for author in the_set.authors if author.person))),
+        "facets": tuple(("a", author.person) for author in the_set.authors if author.person),
         "body": pack(_body(_received(the_set), uuids, names.SUBMISSION_SET_PATIENT_ID, None)),
     }
 
 
-def _folder_row(each: Folder, uuids: Mapping[str, str], ids: Mapping[words.Word, int]) -> Row:
+def _folder_row(each: Folder, uuids: Mapping[str, str]) -> Row:
     own = uuid_bytes(uuids[each.entry_uuid])
     return {
         "folder_pk": new_key(),
@@ -263,10 +268,10 @@ def _folder_row(each: Folder, uuids: Mapping[str, str], ids: Mapping[words.Word,
         "logical_uuid": own,
         "version": 1,
         "status": schema.STATUS_APPROVED,
-        "home_pk": ids[each.home, words.HOME] if each.home else None,
+        "home_pk": _home(each.home),
         "last_update_time": now(),
         "uid_key": unique_id_key(each.unique_id),
-        "facets": facets.pack(("c", (ids[code.code, code.scheme] for code in each.codes))),
+        "facets": tuple(("c", _word(code)) for code in each.codes),
         # The registry sets and changes lastUpdateTime: it is written from its column (ITI TF-2 3.42.4.1.3.6).
         "body": pack(_body(_received(each), uuids, names.FOLDER_PATIENT_ID, 1, ("lastUpdateTime",))),
     }

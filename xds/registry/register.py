@@ -25,10 +25,20 @@ from sqlalchemy import (
 
 from xds.errors import RegistryError, RegistryFailure
 from xds.metadata import names
-from xds.registry.prepare import Claim, Prepared, Reference, Replacement, link, now
+from xds.registry.prepare import (
+    Claim,
+    Prepared,
+    Reference,
+    Replacement,
+    link,
+    now,
+    numbered,
+    words_of,
+)
 from xds.registry.rows import ASSOCIATION_TYPES
 from xds.registry.rules import broken
 from xds.store import schema
+from xds.store.codes import Codes
 from xds.store.dialect import insert_new
 from xds.store.keys import new_key, uuid_urn
 from xds.store.schema import (
@@ -41,7 +51,7 @@ from xds.store.schema import (
 )
 
 
-def register(connection: Connection, prepared: Prepared) -> bool:
+def register(connection: Connection, prepared: Prepared, codes: Codes) -> bool:
     """Write a prepared submission; True when it was written, False when it is an identical repeat of an earlier one.
 
     Runs in the caller's write transaction. Raises RegistryFailure with every error found; the caller's transaction
@@ -56,13 +66,13 @@ def register(connection: Connection, prepared: Prepared) -> bool:
     if errors:
         raise RegistryFailure(*errors)
 
-    for row in prepared.rows["document_entry"]:
-        row["uid_first"] = 0 if row["doc_pk"] in again else 1
+    numbers = codes.intern(connection, words_of(prepared))
     for name, rows in prepared.rows.items():
         if rows:
-            for row in rows:
-                row["patient_pk"] = patient_pk
-            connection.execute(_INSERTS[name], rows)
+            ready = [numbered(row, numbers, patient_pk=patient_pk) for row in rows]
+            if name == "document_entry":
+                ready = [{**row, "uid_first": int(row["doc_pk"] not in again)} for row in ready]
+            connection.execute(_INSERTS[name], ready)
     if prepared.grown_folders:
         connection.execute(_TOUCH_FOLDERS, {"uuids": list(prepared.grown_folders), "now": now()})
     for each in prepared.replacements:

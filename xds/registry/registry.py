@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from xds.errors import RegistryFailure
 from xds.metadata.model import Slot, Submission
 from xds.registry import rows
-from xds.registry.prepare import Prepared, prepare
+from xds.registry.prepare import Prepared, prepare, words_of
 from xds.registry.queries import STORED_QUERIES
 from xds.registry.queries.parameters import Shape, read
 from xds.registry.register import register
@@ -44,11 +44,13 @@ class Registry:
 
     def prepare(self, submission: Submission) -> Prepared:
         """All work on a valid submission that needs no lock."""
-        return prepare(submission, self._codes)
+        prepared = prepare(submission)
+        self._codes.learn(words_of(prepared))
+        return prepared
 
     def register(self, connection: Connection, prepared: Prepared) -> bool:
         """Write a submission in the caller's transaction; False when it is an identical repeat."""
-        return register(connection, prepared)
+        return register(connection, prepared, self._codes)
 
     def query(self, query: StoredQuery) -> list[bytes]:
         """The elements of the answer's RegistryObjectList, ready to send. Raises RegistryFailure."""

@@ -46,7 +46,9 @@ RULES: Final[Mapping[str, Rule]] = {
         Code.REGISTRY_DEPRECATED_DOCUMENT,
     ),
     "registry-folder-approved": Rule(
-        "A folder that gains a document must be approved: this one is deprecated.", "ITI TF-2 3.42.4.1.3.4", Code.REGISTRY_METADATA_ERROR
+        "A folder that gains a document must be approved: this one is deprecated.",
+        "ITI TF-2 3.42.4.1.3.4",
+        Code.REGISTRY_METADATA_ERROR,
     ),
     "registry-set-unique-id": Rule(
         "A SubmissionSet.uniqueId must be used once, by any kind of object; only an identical repeat of the whole submission"
@@ -103,6 +105,11 @@ RULES: Final[Mapping[str, Rule]] = {
     "query-parameter-repeated": Rule(
         "A parameter that may not be combined by AND must stand once: put alternatives in one list.",
         _PARAMETERS,
+        Code.STORED_QUERY_PARAM_NUMBER,
+    ),
+    "query-parameter-many": Rule(
+        "A parameter must not have more than 10,000 values, nor be repeated more than 20 times: ask in several queries.",
+        "this registry's own limit",
         Code.STORED_QUERY_PARAM_NUMBER,
     ),
     "query-parameter-value": Rule(

@@ -70,18 +70,19 @@ class Repository:
         self._database = database
 
     def put(self, documents: Sequence[NewDocument]) -> tuple[PutDocument, ...]:
-        """Make the bytes of a submission durable; not visible before `record`."""
-        return tuple(
-            PutDocument(
-                each.unique_id,
-                each.mime_type,
-                self.store.put(each.staged),
-                each.staged.size,
-                each.staged.sha1,
-                each.staged.sha256,
+        """Make the bytes of a submission durable; not visible before `record`. Raises DamagedDocument."""
+        put: list[PutDocument] = []
+        for each in documents:
+            staged = each.staged
+            try:
+                key = self.store.put(staged)
+            except FileNotFoundError:  # swept away under our hands, as in `record`
+                self.remove(put)
+                raise DamagedDocument from None
+            put.append(
+                PutDocument(each.unique_id, each.mime_type, key, staged.size, staged.sha1, staged.sha256)
             )
-            for each in documents
-        )
+        return tuple(put)
 
     def record(self, connection: Connection, documents: Sequence[PutDocument]) -> list[PutDocument]:
         """Make the documents visible, in the caller's transaction.

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
-from sqlalchemy import bindparam, select, tuple_
+from sqlalchemy import Connection, bindparam, select, tuple_
 
 from xds.store.database import Database
 from xds.store.dialect import insert_new
@@ -30,7 +30,12 @@ _BY_WORD: Final = select(code.c.code_pk, code.c.code, code.c.scheme).where(
     tuple_(code.c.code, code.c.scheme).in_(bindparam("words", expanding=True))
 )
 
-Word = tuple[str, str]
+
+class Word(NamedTuple):
+    """A code and its coding scheme, or one of the texts above under its name."""
+
+    text: str
+    scheme: str
 
 
 class Codes:
@@ -45,8 +50,9 @@ class Codes:
 
     def number(self, word: str, scheme: str) -> int:
         """The number of a word, or UNKNOWN when no row can hold it."""
-        found = self._numbers.get((word, scheme))
-        return found if found is not None else self._read([(word, scheme)]).get((word, scheme), UNKNOWN)
+        wanted = Word(word, scheme)
+        found = self._numbers.get(wanted)
+        return found if found is not None else self._read([wanted]).get(wanted, UNKNOWN)
 
     def word(self, number: int) -> str:
         """The code (without its scheme) that a row's number stands for."""
@@ -54,34 +60,31 @@ class Codes:
         if found is None:
             with self._database.read() as connection:
                 row = connection.execute(_BY_NUMBER, {"pk": number}).one()
-            found = (row.code, row.scheme)
+            found = Word(row.code, row.scheme)
             self._remember({found: number})
-        return found[0]
+        return found.text
 
-    def intern(self, words: Iterable[Word]) -> dict[Word, int]:
-        """Numbers for all `words`, given to new ones in a transaction of its own.
+    def learn(self, words: Iterable[Word]) -> None:
+        """Look up the numbers of all `words` that have one, so that `intern` has less to do under a lock."""
+        missing = sorted(set(words) - self._numbers.keys())
+        if missing:
+            self._read(missing)
 
-        Must be called before the transaction that uses them: a number that was rolled back is no number.
+    def intern(self, connection: Connection, words: Iterable[Word]) -> dict[Word, int]:
+        """Numbers for all `words`, given to new ones in the caller's transaction.
+
+        A number given here is remembered only when it is read again: the transaction may still roll back.
         """
         wanted = set(words)
         missing = sorted(wanted - self._numbers.keys())
         if missing:
-            found = self._read(missing)
-            new = [
-                {"code": word, "scheme": scheme} for word, scheme in missing if (word, scheme) not in found
-            ]
-            if new:
-                with self._database.write() as connection:
-                    connection.execute(self._insert, new)
-                self._read(missing)
-        return {word: self._numbers[word] for word in wanted}
+            connection.execute(self._insert, [{"code": word, "scheme": scheme} for word, scheme in missing])
+        new = _select(connection, missing)
+        return {word: new[word] if word in new else self._numbers[word] for word in wanted}
 
     def _read(self, words: list[Word]) -> dict[Word, int]:
-        found: dict[Word, int] = {}
         with self._database.read() as connection:
-            for start in range(0, len(words), 500):
-                rows = connection.execute(_BY_WORD, {"words": words[start : start + 500]})
-                found.update({(row.code, row.scheme): row.code_pk for row in rows})
+            found = _select(connection, words)
         self._remember(found)
         return found
 
@@ -89,3 +92,11 @@ class Codes:
         with self._lock:
             self._numbers.update(found)
             self._words.update({number: word for word, number in found.items()})
+
+
+def _select(connection: Connection, words: list[Word]) -> dict[Word, int]:
+    found: dict[Word, int] = {}
+    for start in range(0, len(words), 500):
+        rows = connection.execute(_BY_WORD, {"words": words[start : start + 500]})
+        found.update({Word(row.code, row.scheme): row.code_pk for row in rows})
+    return found

@@ -19,7 +19,7 @@ from xds.metadata.ebrim import read_object_list
 from xds.metadata.entries import with_repository_values
 from xds.metadata.model import RegistryObject
 from xds.metadata.validation import check, submission
-from xds.repository.documents import DamagedDocument, NewDocument
+from xds.repository.documents import DamagedDocument, NewDocument, PutDocument
 from xds.transactions import iti42_register_document_set as iti42
 from xds.transactions.rules import broken
 from xds.transactions.schema import required
@@ -101,13 +101,13 @@ def do(node: Node, request: Provided) -> None:
     )
     typed = submission(completed)
     prepared = node.registry.prepare(typed)
-    put = repository.put(
-        [
-            NewDocument(entry.unique_id, entry.mime_type, request.documents[entry.entry_uuid])
-            for entry in typed.document_entries
-        ]
-    )
+    documents = [
+        NewDocument(entry.unique_id, entry.mime_type, request.documents[entry.entry_uuid])
+        for entry in typed.document_entries
+    ]
+    put: tuple[PutDocument, ...] = ()
     try:
+        put = repository.put(documents)
         with node.database.write() as connection:
             new = node.registry.register(connection, prepared)
             unneeded = repository.record(connection, put) if new else put
@@ -132,4 +132,5 @@ TRANSACTION = Transaction(
     do=do,
     write=iti42.write,
     refuse=iti42.refuse,
+    binary=_DOCUMENT,
 )

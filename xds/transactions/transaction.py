@@ -51,3 +51,4 @@ class Transaction:
     do: Callable[[Node, Any], Any]
     write: Callable[[Any], Body]
     refuse: Callable[[Sequence[RegistryError], str], Body]
+    binary: str = ""

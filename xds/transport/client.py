@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import urllib3
 from lxml import etree
-from urllib3.exceptions import HTTPError, SSLError, TimeoutError
+from urllib3.exceptions import HTTPError, NewConnectionError, SSLError, TimeoutError
 
 from xds.errors import ClientError, Fault
 from xds.transport import addressing, soap
@@ -112,6 +112,10 @@ class SoapClient:
                 raise
             finally:
                 response.release_conn()
+        except NewConnectionError:
+            raise ClientError(
+                f"{name} could not be reached: check the address and that the node is running."
+            ) from None
         except TimeoutError:
             raise ClientError(f"{name} did not answer in time: try again, or raise the time limit.") from None
         except SSLError:

@@ -7,6 +7,7 @@ log ever shows a stack trace's message or a value from the request.
 
 from __future__ import annotations
 
+import errno
 import logging
 import time
 import traceback
@@ -37,6 +38,8 @@ Handle = Callable[[Message], tuple[Answer, bool]]
 
 #: A sender that is still sending when it is refused is listened to for this long, so that it can read why.
 DRAIN_SECONDS = 5.0
+#: The disk or the quota is full, or there are too many open files: nothing is wrong with the request.
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE})
 _POST_ONLY = (
     "This is a SOAP endpoint: send a SOAP message with POST, or read its description with GET and ?wsdl."
 )
@@ -89,20 +92,25 @@ class SoapEndpoint:
         message: Message | None = None
         version, message_id, action, reference = expected_version(content_type), "", "", ""
 
-        def done(status: int) -> None:
+        def done(status: int, trouble: str = "") -> None:
             if message is not None:
                 message.discard()
             log.info(
-                "%s endpoint=%s%s status=%d ms=%.1f in=%d",
+                "%s endpoint=%s%s status=%d ms=%.1f in=%d%s",
                 reference,
                 self._name,
                 f" action={action}" if action in self._actions else "",
                 status,
                 (time.perf_counter() - started) * 1000,
                 stream.count,
+                trouble and f" {trouble}",
             )
 
         try:
+            if req.get_header("Content-Encoding", default="identity").lower() != "identity":
+                raise Fault(
+                    FaultCode.SENDER, "The message is compressed: send it without Content-Encoding.", status=415
+                )
             if length is not None and length > self._limits.total_bytes:
                 raise too_large("The message", "total_bytes", self._limits.total_bytes)
             message = read_message(stream, content_type, self._limits, self._staging, self._understood)
@@ -116,6 +124,9 @@ class SoapEndpoint:
                 version, message_id, fault = error.version, error.message_id, error.fault
             elif isinstance(error, Fault):
                 fault = error
+            elif isinstance(error, OSError) and error.errno in NO_ROOM:
+                log.error("%s endpoint=%s failed: %s", reference, self._name, errno.errorcode[error.errno])
+                fault = Fault(FaultCode.RECEIVER, "The node has no room for the request now: send it again later.")
             else:
                 log.error("%s endpoint=%s failed\n%s", reference, self._name, trace(error))
                 fault = Fault(
@@ -127,14 +138,14 @@ class SoapEndpoint:
             resp.status = fault.status
             if message is None:
                 stream.drain(DRAIN_SECONDS)
-            done(fault.status)
+            done(fault.status, f"fault={fault.code} {fault.reason}")
             return
         if isinstance(chunks, list):
             resp.data = chunks[0]
             done(200)
         else:
             resp.content_length = size
-            resp.stream = _Outgoing(chunks, lambda: done(200), reference)
+            resp.stream = _Outgoing(chunks, lambda trouble: done(200, trouble), reference)
 
 
 class _Outgoing:
@@ -142,9 +153,9 @@ class _Outgoing:
 
     __slots__ = ("_chunks", "_done", "_reference")
 
-    def __init__(self, chunks: Iterable[bytes], done: Callable[[], None], reference: str) -> None:
+    def __init__(self, chunks: Iterable[bytes], done: Callable[[str], None], reference: str) -> None:
         self._chunks = iter(chunks)
-        self._done: Callable[[], None] | None = done
+        self._done: Callable[[str], None] | None = done
         self._reference = reference
 
     def __iter__(self) -> Iterator[bytes]:
@@ -154,21 +165,25 @@ class _Outgoing:
         try:
             return next(self._chunks)
         except StopIteration:
-            self.close()
+            self._end("")
             raise
         except Exception as error:
             # The status line is gone: breaking off is the only way left to say that the answer is not whole.
             log.error("%s answer broken off\n%s", self._reference, trace(error))
-            self.close()
+            self._end("broken off")
             raise ConnectionAbortedError("answer broken off") from None
 
     def close(self) -> None:
+        """Called by the server at the end; before the end of the chunks it means that the receiver went away."""
+        self._end("receiver went away")
+
+    def _end(self, trouble: str) -> None:
         """Close the open attachment and remove what is staged."""
         done, self._done = self._done, None
         if done is not None:
             if close := getattr(self._chunks, "close", None):
                 close()
-            done()
+            done(trouble)
 
 
 def trace(error: BaseException) -> str:
@@ -177,7 +192,8 @@ def trace(error: BaseException) -> str:
     link: BaseException | None = error
     while link is not None and len(lines) < 200:
         lines += traceback.format_tb(link.__traceback__)
-        lines.append(f"{type(link).__module__}.{type(link).__qualname__}\n")
+        cause = f" {errno.errorcode.get(link.errno or 0, '')}" if isinstance(link, OSError) else ""
+        lines.append(f"{type(link).__module__}.{type(link).__qualname__}{cause}\n")
         link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
     return "".join(lines)
 

@@ -87,6 +87,11 @@ class Message:
     _limits: Limits = field(default_factory=Limits)
     _parts: Mapping[str, Staged] = field(default_factory=dict)
     _contents: dict[etree._Element, Staged] = field(default_factory=dict)
+    _included: tuple[etree._Element, ...] = ()
+
+    def included(self) -> set[str]:
+        """The tags of the Body's elements that had an xop:Include."""
+        return {str(element.tag) for element in (*self.unresolved, *self._included)}
 
     def content(self, element: etree._Element) -> Staged:
         """The bytes of a base64Binary element, from its MIME part or its text; the same at each call.
@@ -104,9 +109,9 @@ class Message:
             raise sender("An element that must hold base64 text holds other elements.")
         assert self._staging is not None
         text = (element.text or "").encode("ascii", "replace").translate(None, b" \t\r\n")
-        if len(text) * 3 // 4 > self._limits.document_bytes + 2:
-            raise too_large("A document", "document_bytes", self._limits.document_bytes)
         data = decode_base64(text)
+        if len(data) > self._limits.document_bytes:
+            raise too_large("A document", "document_bytes", self._limits.document_bytes)
         writer = self._staging.create()
         try:
             writer.write(data)
@@ -283,6 +288,7 @@ def open_message(
         _limits=limits,
         _parts=parts,
         _contents=contents,
+        _included=tuple(contents),
     )
 
 

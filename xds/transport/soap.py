@@ -34,7 +34,7 @@ class _Words:
     role: str
     #: Roles that are ours to act in (SOAP 1.2 part 1, 2.2; SOAP 1.1, 4.2.2).
     ours: frozenset[str]
-    #: The values of mustUnderstand that mean yes: xs:boolean in SOAP 1.2, only "1" in SOAP 1.1.
+    #: The values of mustUnderstand that mean yes: xs:boolean in SOAP 1.2; SOAP 1.1 has "1", and senders write "true".
     yes: frozenset[str]
     codes: dict[FaultCode, str]
 
@@ -53,7 +53,7 @@ WORDS: Final = {
         "text/xml",
         "actor",
         frozenset({"", "http://schemas.xmlsoap.org/soap/actor/next"}),
-        frozenset({"1"}),
+        frozenset({"1", "true"}),
         {
             FaultCode.SENDER: "Client",
             FaultCode.RECEIVER: "Server",

@@ -1,9 +1,9 @@
 """A request body that cannot keep us waiting for ever.
 
-The server's `read` blocks for as long as the sender is silent, so it runs on a thread of its own and the
-reader waits with a clock. Every endpoint wraps its input in a `TimedStream`. One chunk is read ahead and
-never more, so memory does not grow with the body. A thread left behind in a blocked read ends when the server
-closes the connection.
+Every endpoint wraps its input in a `TimedStream`. The server's `read` blocks for as long as the sender is silent and
+knows no time-out, so one thread watches all reads; when one takes too long, connections.py hangs up on those who are
+silent, and the read ends. It must never answer while a read is under way: Granian 2.8.7 then stands still, the whole
+worker, until that client closes its connection (docs/decisions/0008-silent-senders.md).
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from queue import Empty, SimpleQueue
-from typing import ClassVar
 
 from xds.errors import Fault, FaultCode
+from xds.transport.connections import SilentConnections
 from xds.transport.limits import Limits
 
 #: The server fills a read before it returns, so reads start small: slow must not look like silent.
@@ -22,40 +21,6 @@ FIRST_READ = 16 * 1024
 LARGEST_READ = 256 * 1024
 
 Read = Callable[[int], bytes]
-_Answer = SimpleQueue[bytes | BaseException]
-
-
-class _Thread:
-    """One reading thread, used by one stream at a time and kept for the next."""
-
-    _idle: ClassVar[list[_Thread]] = []
-
-    __slots__ = ("_jobs",)
-
-    def __init__(self) -> None:
-        self._jobs: SimpleQueue[tuple[Read, int, _Answer]] = SimpleQueue()
-        threading.Thread(target=self._run, name="xds-body", daemon=True).start()
-
-    @classmethod
-    def submit(cls, read: Read, size: int, answer: _Answer) -> None:
-        try:
-            thread = cls._idle.pop()
-        except IndexError:
-            thread = cls()
-        thread._jobs.put((read, size, answer))
-
-    def _run(self) -> None:
-        while True:
-            read, size, answer = self._jobs.get()
-            result: bytes | BaseException
-            try:
-                result = read(size)
-            except BaseException as error:
-                result = error
-            # Back among the idle before the answer is known: the next read of this stream finds this thread.
-            self._idle.append(self)
-            answer.put(result)
-            del read, answer, result
 
 
 class TimedStream:
@@ -65,7 +30,7 @@ class TimedStream:
     `count` is the number of bytes that were read. "Silence" is less than 16 KiB in `idle_seconds`.
     """
 
-    __slots__ = ("_answer", "_asked", "_deadline", "_left", "_limits", "_read", "_rest", "_size", "count")
+    __slots__ = ("_deadline", "_left", "_limits", "_read", "_rest", "_size", "count", "due")
 
     def __init__(self, read: Read, limits: Limits, length: int | None = None) -> None:
         self._read = read
@@ -73,10 +38,15 @@ class TimedStream:
         self._left = length
         self._deadline = time.monotonic() + limits.seconds
         self._size = FIRST_READ
-        self._answer: _Answer = SimpleQueue()
-        self._asked = 0
         self._rest = b""
         self.count = 0
+        #: When the read under way takes too long.
+        self.due = self._deadline
+
+    @property
+    def idle_seconds(self) -> float:
+        """How long its sender may be silent."""
+        return self._limits.idle_seconds
 
     def read(self, size: int = LARGEST_READ) -> bytes:
         """The next bytes, at most `size`; b"" at the end."""
@@ -90,7 +60,7 @@ class TimedStream:
         return data[:size]
 
     def drain(self, seconds: float) -> None:
-        """Read and forget the rest, for at most `seconds`: who is still sending cannot read our answer."""
+        """Read and forget the rest, for about `seconds`: who is still sending cannot read our answer."""
         self._deadline = min(self._deadline, time.monotonic() + seconds)
         try:
             while self.read():
@@ -98,47 +68,72 @@ class TimedStream:
         except (Fault, OSError):
             pass
 
-    def _ask(self) -> None:
-        size = self._size if self._left is None else min(self._size, self._left)
-        self._asked = size
-        if size:
-            _Thread.submit(self._read, size, self._answer)
-
     def _next(self) -> bytes:
         if self._left == 0:
             return b""
-        if not self._asked:
-            self._ask()
+        size = self._size if self._left is None else min(self._size, self._left)
         began = time.monotonic()
-        wait = min(self._limits.idle_seconds, self._deadline - began)
+        if began > self._deadline:
+            raise self._late()
+        self.due = min(began + self._limits.idle_seconds, self._deadline)
+        _watch.start()
+        _watch.waiting.add(self)
         try:
-            data = self._answer.get(timeout=max(wait, 0))
-        except Empty:
-            self._left = 0
-            if self._deadline <= began + wait:
-                raise Fault(
-                    FaultCode.SENDER,
-                    "The request took longer than limits.seconds to arrive: send less, or raise the limit.",
-                ) from None
-            raise Fault(
-                FaultCode.SENDER,
-                "The request stopped arriving for longer than limits.idle_seconds: send it again.",
-            ) from None
-        self._asked = 0
-        if isinstance(data, BaseException):
-            raise data
+            data = self._read(size)
+        finally:
+            _watch.waiting.discard(self)
+        ended = time.monotonic()
         self.count += len(data)
         if self._left is not None:
             self._left -= len(data)
-            if not data:
-                raise Fault(FaultCode.SENDER, "The request ended before its Content-Length: send it again.")
-        if data:
-            if time.monotonic() - began < 0.25:
-                self._size = min(self._size * 4, LARGEST_READ)
-            else:
-                self._size = FIRST_READ
-            if self._left != 0:
-                self._ask()
-        else:
-            self._left = 0
+        if len(data) < size and ended >= self.due:  # hung up on, after the little that came
+            raise self._late() if ended >= self._deadline else self._silent()
+        if not data:
+            short, self._left = self._left, 0
+            if short:
+                raise _sender("The request ended before its Content-Length: send it again.")
+        self._size = min(self._size * 4, LARGEST_READ) if ended - began < 0.25 else FIRST_READ
         return data
+
+    def _late(self) -> Fault:
+        self._left = 0
+        return _sender("The request took longer than limits.seconds to arrive: send less, or raise the limit.")
+
+    def _silent(self) -> Fault:
+        self._left = 0
+        return _sender("The request stopped arriving for longer than limits.idle_seconds: send it again.")
+
+
+def _sender(reason: str) -> Fault:
+    return Fault(FaultCode.SENDER, reason)
+
+
+class _Watch:
+    """The one thread of a process that looks at the reads under way, once a second."""
+
+    def __init__(self) -> None:
+        self.waiting: set[TimedStream] = set()
+        self._connections = SilentConnections()
+        self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
+
+    def start(self) -> None:
+        """Start the thread, if it does not run yet."""
+        if self._thread is None:
+            with self._starting:
+                if self._thread is None:
+                    self._thread = threading.Thread(target=self._run, name="xds-watch", daemon=True)
+                    self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(1)
+            now = time.monotonic()
+            overdue = [stream for stream in self.waiting.copy() if now > stream.due]
+            if overdue:
+                self._connections.hang_up(min(stream.idle_seconds for stream in overdue))
+            else:
+                self._connections.forget()
+
+
+_watch = _Watch()

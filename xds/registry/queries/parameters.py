@@ -35,6 +35,10 @@ from xds.store.codes import Codes
 from xds.store.keys import unique_id_key, uuid_bytes
 from xds.store.schema import document_entry, patient, uid_claim
 
+#: A statement can hold so many values, and so many conditions, of one parameter.
+MOST_VALUES: Final = 10_000
+MOST_REPEATS: Final = 20
+
 _STRING = re.compile(r"\s*(?:'((?:[^']|'')*)'|\"([^\"]*)\"|([^\s,'\"()]+))\s*(?:,|$)")
 
 
@@ -253,23 +257,26 @@ def read(
     bound: dict[str, Any] = {}
     present: set[str] = set()
     for parameter in parameters:
-        groups = _groups(parameter, slots, errors)
-        count = 0
-        for texts in groups or ([list(parameter.default)] if parameter.default else []):
+        groups = _groups(parameter, slots)
+        wrong = _wrong_number(parameter, groups)
+        understood = []
+        for texts in groups if not wrong else ():
             try:
-                value = parameter.match.bind(texts, codes)
+                understood.append(parameter.match.bind(_texts(texts), codes))
             except DataTypeError as error:
-                errors.append(broken("query-parameter-value", parameter.name, f"({error})"))
-                present.add(parameter.name)
-                continue
-            if value is not None:
-                bound[_bind_name(parameter, count)] = value
-                count += 1
-        if count:
-            given.append((parameter, count))
-            present.add(parameter.name)
-        elif parameter.required and parameter.name not in present:
+                wrong = broken("query-parameter-value", parameter.name, f"({error})")
+        if not groups and parameter.default:
+            understood = [parameter.match.bind(parameter.default, codes)]
+        understood = [value for value in understood if value is not None]
+        if wrong:
+            errors.append(wrong)
+        elif parameter.required and not understood:
             errors.append(broken("query-parameter-required", parameter.name))
+        if wrong or understood:
+            present.add(parameter.name)
+        if understood:
+            given.append((parameter, len(understood)))
+            bound |= {_bind_name(parameter, index): value for index, value in enumerate(understood)}
     for group in alternatives:
         errors += _check_alternatives(group, present)
     if errors:
@@ -277,25 +284,39 @@ def read(
     return Shape(leaf, tuple(given)), bound
 
 
-def _groups(parameter: Parameter, slots: Sequence[Slot], errors: list[RegistryError]) -> list[list[str]]:
-    """The values of each Slot with the parameter's name; a Slot without values counts as absent."""
-    groups = []
+def _groups(parameter: Parameter, slots: Sequence[Slot]) -> list[Sequence[str] | DataTypeError]:
+    """The values of each Slot with the parameter's name, or what is wrong with them; empty Slots count as absent."""
+    groups: list[Sequence[str] | DataTypeError] = []
     for slot in slots:
         if slot.name == parameter.name:
             try:
                 texts = [text for value in slot.values for text in values(value)]
             except DataTypeError as error:
-                errors.append(broken("query-parameter-value", parameter.name, f"({error})"))
+                groups.append(error)
                 continue
-            if len(texts) > 1 and not parameter.many:
-                errors.append(
-                    broken("query-parameter-single", parameter.name, f"({len(texts)} values were given)")
-                )
             if texts:
                 groups.append(texts)
-    if len(groups) > 1 and not parameter.repeat:
-        errors.append(broken("query-parameter-repeated", parameter.name))
     return groups
+
+
+def _texts(group: Sequence[str] | DataTypeError) -> Sequence[str]:
+    if isinstance(group, DataTypeError):
+        raise group
+    return group
+
+
+def _wrong_number(
+    parameter: Parameter, groups: Sequence[Sequence[str] | DataTypeError]
+) -> RegistryError | None:
+    """The error of a parameter that is repeated, or has several values, when it may not, or of far too many."""
+    most = max((len(group) for group in groups if not isinstance(group, DataTypeError)), default=0)
+    if len(groups) > 1 and not parameter.repeat:
+        return broken("query-parameter-repeated", parameter.name)
+    if most > 1 and not parameter.many:
+        return broken("query-parameter-single", parameter.name, f"({most} values were given)")
+    if most > MOST_VALUES or len(groups) > MOST_REPEATS:
+        return broken("query-parameter-many", parameter.name)
+    return None
 
 
 def _check_alternatives(group: tuple[str, ...], present: set[str]) -> list[RegistryError]:

@@ -1,0 +1,141 @@
+"""Starts the node and the do-nothing application as processes of their own, and talks to them.
+
+`node` and `nothing` are context managers that give a port of 127.0.0.1 and end their process by its id.
+`Connection` is a client that costs next to nothing: one socket, no parsing but of the length.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from bench.messages import Request
+from tests.metadata import samples
+
+WORKERS: Final = 1
+THREADS: Final = 32
+_ROOT: Final = Path(__file__).parent.parent
+
+
+@contextmanager
+def node(database: Path, documents: Path, log: Path) -> Iterator[int]:
+    """`xds serve` on a database and a folder; its log goes to a file, as that of a real node would."""
+    port = _free_port()
+    settings = {
+        "XDS_ENVIRONMENT": "test",
+        "XDS_ACCESS__TICKET": "none",
+        "XDS_NODE__LISTEN": f"127.0.0.1:{port}",
+        "XDS_NODE__WORKERS": str(WORKERS),
+        "XDS_NODE__THREADS": str(THREADS),
+        "XDS_NODE__REPOSITORY_UNIQUE_ID": samples.REPOSITORY,
+        "XDS_STORE__DATABASE": f"sqlite:///{database}",
+        "XDS_STORE__DOCUMENTS": f"file://{documents}",
+    }
+    with _process(["-m", "xds.cli", "serve"], settings, port, log):
+        yield port
+
+
+@contextmanager
+def nothing(log: Path) -> Iterator[int]:
+    """The do-nothing application."""
+    port = _free_port()
+    with _process(["-m", "bench.nothing", str(port), str(WORKERS), str(THREADS)], {}, port, log):
+        yield port
+
+
+@contextmanager
+def _process(arguments: list[str], settings: dict[str, str], port: int, log: Path) -> Iterator[None]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("XDS_")}
+    with open(log, "wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=_ROOT,
+            env=inherited | settings,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+        try:
+            _wait_for(process, port, log)
+            yield
+        finally:
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_for(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            time.sleep(0.05)
+    raise SystemExit(f"bench: a server did not start:\n{log.read_text(errors='replace')[-2000:]}")
+
+
+class Connection:
+    """One keep-alive connection; `ask` sends a request and gives the body, valid until the next call."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), 60)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._buffer = bytearray(65_536)
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+    def ask(self, message: bytes) -> memoryview:
+        """Raises RuntimeError unless the answer is a 200 with a Content-Length."""
+        self._socket.sendall(message)
+        end, filled = -1, 0
+        while end < 0:
+            filled += self._receive(filled)
+            end = self._buffer.find(b"\r\n\r\n", 0, filled)
+        head = bytes(self._buffer[:end]).lower()
+        _, named, length = head.partition(b"\r\ncontent-length:")
+        if not head.startswith(b"http/1.1 200") or not named:
+            raise RuntimeError(f"unexpected answer: {head.splitlines()[0].decode('latin-1')}")
+        size = int(length.partition(b"\r\n")[0])
+        whole = end + 4 + size
+        if len(self._buffer) < whole:
+            # A new one: the last answer may still be in somebody's hands.
+            self._buffer = self._buffer[:filled] + bytes(whole - filled)
+        while filled < whole:
+            filled += self._receive(filled)
+        return memoryview(self._buffer)[end + 4 : whole]
+
+    def _receive(self, start: int) -> int:
+        with memoryview(self._buffer) as view:
+            count = self._socket.recv_into(view[start:])
+        if not count:
+            raise RuntimeError("the server closed the connection")
+        return count
+
+
+def on_the_wire(request: Request, reply_bytes: int | None = None) -> bytes:
+    """The request as HTTP; with `reply_bytes` it is for the do-nothing application."""
+    extra = "" if reply_bytes is None else f"X-Reply-Bytes: {reply_bytes}\r\n"
+    head = (
+        f"POST {request.path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {request.content_type}\r\n{extra}"
+        f"Content-Length: {len(request.body)}\r\n\r\n"
+    )
+    return head.encode() + request.body

@@ -1,0 +1,101 @@
+"""Hanging up: silent and dripping connections that came in, and no others."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from xds.transport.connections import SilentConnections
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="hanging up asks the Linux kernel")
+
+
+@pytest.fixture
+def server() -> Iterator[socket.socket]:
+    """A listening socket."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening
+
+
+def pair(server: socket.socket) -> tuple[socket.socket, socket.socket]:
+    """A connection's two ends: the client's, and the one that the server accepted."""
+    client = socket.create_connection(server.getsockname())
+    accepted, _ = server.accept()
+    accepted.settimeout(2)
+    client.settimeout(0.2)
+    return client, accepted
+
+
+def test_a_silent_sender_is_hung_up_on_and_can_still_be_answered(server: socket.socket) -> None:
+    """Its reader sees the end of the data; the way back stays open."""
+    client, accepted = pair(server)
+    with client, accepted:
+        client.sendall(b"abc")
+        time.sleep(0.3)
+        assert SilentConnections().hang_up(0.25) == 1
+        assert accepted.recv(10) == b"abc"
+        assert accepted.recv(10) == b""
+        accepted.sendall(b"why")
+        assert client.recv(10) == b"why"
+
+
+def test_a_sender_that_is_sending_is_left_alone(server: socket.socket) -> None:
+    """Data came a moment ago."""
+    client, accepted = pair(server)
+    with client, accepted:
+        time.sleep(0.3)
+        client.sendall(b"abc")
+        assert SilentConnections().hang_up(0.25) == 0
+        client.sendall(b"def")
+        time.sleep(0.05)
+        assert accepted.recv(10) == b"abcdef"
+
+
+def test_a_sender_that_drips_is_hung_up_on_at_the_second_look(server: socket.socket) -> None:
+    """A byte since the last look is not silence by the clock, and still less than a read needs."""
+    client, accepted = pair(server)
+    with client, accepted:
+        connections = SilentConnections()
+        client.sendall(b"a")
+        assert connections.hang_up(60) == 0
+        client.sendall(b"b")
+        time.sleep(0.05)
+        assert connections.hang_up(60) == 1
+
+
+def test_a_sender_that_keeps_its_pace_is_left_alone(server: socket.socket) -> None:
+    """Kilobytes between two looks."""
+    client, accepted = pair(server)
+    with client, accepted:
+        connections = SilentConnections()
+        assert connections.hang_up(60) == 0
+        client.sendall(b"a" * 5000)
+        time.sleep(0.05)
+        assert connections.hang_up(60) == 0
+
+
+def test_connections_that_this_process_opened_are_not_touched(server: socket.socket) -> None:
+    """The client's end of the connection is silent too, and is not the server's to close."""
+    client, accepted = pair(server)
+    with client:
+        time.sleep(0.3)
+        assert SilentConnections().hang_up(0.25) == 1  # the accepted end
+        accepted.sendall(b"x")
+        assert client.recv(10) == b"x"
+        accepted.close()
+
+
+def test_no_descriptor_is_left_open(server: socket.socket) -> None:
+    """Looking is free."""
+    import os
+
+    client, accepted = pair(server)
+    with client, accepted:
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(5):
+            SilentConnections().hang_up(60)
+        assert len(os.listdir("/proc/self/fd")) == before
