@@ -1,4 +1,4 @@
-"""What every test suite may ask for: a real node; and the figures that tests measured, at the end of a run."""
+"""What every test suite may ask for: a real node; and the figures that tests measured, at the end."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+
 from tests.nodes import Node
 
 

@@ -56,6 +56,14 @@ def test_a_node_without_its_document_folder_is_not_ready(client: TestClient, tmp
     assert client.simulate_get("/health/ready").status_code == 503
 
 
+def test_a_node_without_room_for_one_document_is_not_ready(tmp_path: Path) -> None:
+    """It could not keep what limits.document_bytes promises."""
+    environment = settings(tmp_path, XDS_LIMITS__DOCUMENT_BYTES=str(2**60))
+    Database(environment["XDS_STORE__DATABASE"]).migrate()
+    client = TestClient(create_app(load(None, environment)))
+    assert client.simulate_get("/health/ready").status_code == 503
+
+
 @pytest.mark.parametrize("endpoint", ["registry", "repository"])
 def test_an_endpoint_describes_itself_at_its_own_address(client: TestClient, endpoint: str) -> None:
     """The WSDL names the address it was read from, and its schemas are where it says."""
@@ -67,7 +75,9 @@ def test_an_endpoint_describes_itself_at_its_own_address(client: TestClient, end
         assert client.simulate_get(f"/xds/schema/{name}.xsd").status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/xds", "/xds/registry/", "/xds/schema/none.xsd", "/xds/schema/..%2fregistry.wsdl"])
+@pytest.mark.parametrize(
+    "path", ["/", "/xds", "/xds/registry/", "/xds/schema/none.xsd", "/xds/schema/..%2fregistry.wsdl"]
+)
 def test_there_is_nothing_else(client: TestClient, path: str) -> None:
     """404, with a line of text."""
     assert client.simulate_get(path).status_code == 404

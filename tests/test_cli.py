@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.client.documents import new_number
 from tests.nodes import Node
-
 from xds.cli import main
 from xds.client import terminal
 

@@ -28,7 +28,9 @@ def test_without_anything_the_defaults_hold() -> None:
 def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     """Both spell the same keys."""
     file = tmp_path / "xds.toml"
-    file.write_text('environment = "test"\n[node]\nworkers = 2\nlisten = "0.0.0.0:9000"\n[limits]\nparts = 7\n')
+    file.write_text(
+        'environment = "test"\n[node]\nworkers = 2\nlisten = "0.0.0.0:9000"\n[limits]\nparts = 7\n'
+    )
     settings = load(file, {"XDS_NODE__WORKERS": "3"})
     assert settings["environment"] == "test"
     assert settings["node.workers"] == 3
@@ -46,7 +48,10 @@ def test_every_error_is_reported_at_once(tmp_path: Path) -> None:
     file = tmp_path / "xds.toml"
     file.write_text('[node]\nlisten = "nowhere"\nwokers = 2\n[store]\ndocuments = "s3://bucket"\n')
     with pytest.raises(SettingsError) as caught:
-        load(file, {"XDS_NODE__WORKERS": "many", "XDS_NODE__HOME_COMMUNITY_ID": "Norway", "XDS_NODE__WORKRES": "1"})
+        load(
+            file,
+            {"XDS_NODE__WORKERS": "many", "XDS_NODE__HOME_COMMUNITY_ID": "Norway", "XDS_NODE__WORKRES": "1"},
+        )
     lines = str(caught.value).splitlines()
     assert [line.split(":")[0].split(" ")[0] for line in lines] == [
         "node.wokers",
@@ -56,6 +61,16 @@ def test_every_error_is_reported_at_once(tmp_path: Path) -> None:
         "XDS_NODE__HOME_COMMUNITY_ID",
         "store.documents",
     ]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("STORE__DATABASE", "sqlite:////tmp/a?mode=ro"), ("STORE__DOCUMENTS", "file:///tmp/a?b")],
+)
+def test_a_question_mark_in_a_url_is_refused(key: str, value: str) -> None:
+    """What follows it would be read as parameters and not as a path."""
+    with pytest.raises(SettingsError, match=rf"XDS_{key} holds a `\?`"):
+        load(None, {f"XDS_{key}": value})
 
 
 @pytest.mark.parametrize("text", ["not toml", None])

@@ -17,7 +17,11 @@ PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 
 def test_every_setting_is_documented_with_its_default() -> None:
     """docs/settings.md has a row for each setting, in order, and no other."""
-    rows = re.findall(r"^\| `([a-z0-9_.]+)` \| `(XDS_\w+)` \| (.+?) \| (.+) \|$", (ROOT / "docs/settings.md").read_text(), re.M)
+    rows = re.findall(
+        r"^\| `([a-z0-9_.]+)` \| `(XDS_\w+)` \| (.+?) \| (.+) \|$",
+        (ROOT / "docs/settings.md").read_text(),
+        re.M,
+    )
     expected = [
         (s.key, s.variable, f"`{s.default}`" if s.default != "" else "–", s.purpose) for s in SETTINGS
     ]

@@ -1,6 +1,7 @@
 """XML is parsed in one place, xds/transport/xml.py: every other module must go through it.
 
-Reads the syntax tree of every module of the package; a name is forbidden wherever it is mentioned, called or not.
+Reads the syntax tree of every module of the package; a name is forbidden wherever it is mentioned, called or
+not.
 """
 
 from __future__ import annotations
@@ -17,14 +18,16 @@ THE_PLACE = PACKAGE / "transport" / "xml.py"
 
 #: What lxml.etree offers for turning text into elements, or for reading files and addresses by itself.
 PARSING = {
-    "ETCompatXMLParser", "HTML", "HTMLParser", "HTMLPullParser", "XInclude", "XML", "XMLDTDID", "XMLID", "XMLParser",
-    "XMLPullParser", "XMLSchema", "XMLSchemaParseError", "XSLT", "DTD", "RelaxNG", "fromstring", "fromstringlist",
-    "get_default_parser", "iterparse", "parse", "parseid", "set_default_parser", "adopt_external_document",
+    "ETCompatXMLParser", "HTML", "HTMLParser", "HTMLPullParser", "XInclude", "XML", "XMLDTDID", "XMLID",
+    "XMLParser", "XMLPullParser", "XMLSchema", "XMLSchemaParseError", "XSLT", "DTD", "RelaxNG", "fromstring",
+    "fromstringlist", "get_default_parser", "iterparse",
+    "parse", "parseid", "set_default_parser", "adopt_external_document",
 }  # fmt: skip
 #: Modules that parse XML, or do so behind one's back.
 MODULES = (
-    "xml", "lxml.html", "lxml.objectify", "lxml.sax", "lxml.cssselect", "lxml.isoschematron", "bs4", "xmltodict",
-    "defusedxml", "html.parser", "plistlib", "pyexpat", "zeep", "_elementtree", "lxml.ElementInclude", "lxml.usedoctest",
+    "xml", "lxml.html", "lxml.objectify", "lxml.sax", "lxml.cssselect", "lxml.isoschematron", "bs4",
+    "xmltodict", "defusedxml", "html.parser", "plistlib", "pyexpat", "zeep", "_elementtree",
+    "lxml.ElementInclude", "lxml.usedoctest",
 )  # fmt: skip
 
 

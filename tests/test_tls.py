@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import socket
 import ssl
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,6 +81,7 @@ class TlsNode(Node):
             tls__certificate=certificate,
             tls__key=key,
             tls__client_ca=self.clients.file,
+            limits__idle_seconds=1,
         )
         self.url = f"https://localhost:{self.port}"
         self._known = self.clients.issue("known", ExtendedKeyUsageOID.CLIENT_AUTH)
@@ -88,11 +91,19 @@ class TlsNode(Node):
 
     def get(self, client: tuple[Path, Path] | None) -> urllib3.BaseHTTPResponse:
         """The readiness of the node, asked with a client certificate or without."""
+        with urllib3.PoolManager(ssl_context=self._context(client), retries=False, timeout=5) as pool:
+            return pool.request("GET", self.url + "/health/ready")
+
+    def connect(self) -> ssl.SSLSocket:
+        """A connection of a known client."""
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        return self._context(self._known).wrap_socket(connection, server_hostname="localhost")
+
+    def _context(self, client: tuple[Path, Path] | None) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=str(self.servers.file))
         if client:
             context.load_cert_chain(*map(str, client))
-        with urllib3.PoolManager(ssl_context=context, retries=False, timeout=5) as pool:
-            return pool.request("GET", self.url + "/health/ready")
+        return context
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +130,19 @@ def test_a_system_with_a_certificate_from_elsewhere_is_not_let_in(tls_node: TlsN
     stranger = Authority(tmp_path, "clients").issue("known", ExtendedKeyUsageOID.CLIENT_AUTH)
     with pytest.raises(urllib3.exceptions.HTTPError):
         tls_node.get(stranger)
+
+
+def test_a_silent_sender_is_ended_under_tls_too(tls_node: TlsNode) -> None:
+    """Its thread is free again after the idle time, and it can still read why."""
+    with tls_node.connect() as connection:
+        connection.sendall(
+            b"POST /xds/registry HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/soap+xml\r\n"
+            b"Content-Length: 100000\r\n\r\n<"
+        )
+        began = time.monotonic()
+        assert b"limits.idle_seconds" in connection.recv(4096)
+        assert time.monotonic() - began < 8
+    assert tls_node.is_ready()
 
 
 def test_a_node_that_cannot_know_its_clients_does_not_start(tmp_path: Path) -> None:

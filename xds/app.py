@@ -1,11 +1,13 @@
 """The node, wired: which addresses there are, and the order of the gates on the way of a request.
 
-`create_app` makes the WSGI application that `xds serve` runs in each worker. `_answer` is the one way through:
-every request of every transaction takes it, from the message that transport read to the answer that it writes.
+`create_app` makes the WSGI application that `xds serve` runs in each worker. `_answer` is the one way
+through: every request of every transaction takes it, from the message that transport read to the answer that
+it writes.
 """
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from collections.abc import Mapping
@@ -19,16 +21,18 @@ from sqlalchemy.exc import OperationalError
 
 from xds import transactions
 from xds.config import Settings, check_to_serve, load
-from xds.errors import Fault, FaultCode, RegistryError, RegistryFailure, SettingsError
+from xds.errors import Fault, FaultCode, RegistryFailure, SettingsError
 from xds.registry.registry import Registry
 from xds.repository.documents import Repository
 from xds.repository.files import FolderStore
 from xds.store.database import Database
+from xds.store.trouble import is_busy, no_room
 from xds.transactions import schema
 from xds.transactions.rules import broken
-from xds.transactions.transaction import Node, Transaction
+from xds.transactions.transaction import Node, Transaction, log_refusal
 from xds.transport.addressing import WSA
 from xds.transport.endpoint import SoapEndpoint, plain_errors
+from xds.transport.memory import collect_seldom, keep_freed
 from xds.transport.message import Answer, Message
 from xds.transport.wsdl import Description, Schemas
 
@@ -38,6 +42,7 @@ App = falcon.App[falcon.Request, falcon.Response]
 
 #: xds/wsdl is the repository's wsdl/, linked so that an installed package has it too.
 _WSDL: Final = Path(__file__).parent / "wsdl"
+_SCHEMA: Final = _WSDL / "schema" / "all.xsd"
 
 #: Address -> its WSDL and the transactions it takes, told apart by wsa:Action.
 ENDPOINTS: Final[Mapping[str, tuple[str, tuple[Transaction, ...]]]] = {
@@ -63,12 +68,13 @@ def _answer(node: Node, known: Mapping[str, Transaction], message: Message) -> t
     if message.included() - {transaction.binary}:
         raise Fault(
             FaultCode.SENDER,
-            f"An xop:Include stands where {transaction.number} has no binary content: write the value itself.",
+            f"An xop:Include stands where {transaction.number} has no binary content:"
+            " write the value itself.",
         )
     mtom = message.mtom and transaction.streams
     try:
-        # GATE 1, who is asking?  Comes with the security tickets; until then config.check_to_serve lets the node
-        # start only between mutually known systems or for a test.
+        # GATE 1, who is asking?  Comes with the security tickets; until then config.check_to_serve lets the
+        # node start only between mutually known systems or for a test.
         _check_schema(transaction, message)  # GATE 0, is it valid? By schema here, by IHE's rules in `read`.
         request = transaction.read(message)
         # GATE 2, what may they see?  Comes with the access rules, as a condition in every statement of `do`.
@@ -76,19 +82,21 @@ def _answer(node: Node, known: Mapping[str, Transaction], message: Message) -> t
         # GATE 3, what was done?  Comes with the access log, in the database transaction of `do`.
         body = transaction.write(result)
     except RegistryFailure as failure:
-        _log_refusal(message, transaction, failure.errors)
+        log_refusal(message.reference, transaction.number, failure.errors)
         body = transaction.refuse(failure.errors, message.reference)
-    except OperationalError as error:
-        if not _is_busy(error):
+    except (OSError, OperationalError) as error:
+        if full := no_room(error):
+            log.error("%s %s no room: %s", message.reference, transaction.number, full)
+        elif not is_busy(error):
             raise
-        busy = (broken("node-busy", transaction=transaction.number),)
-        _log_refusal(message, transaction, busy)
-        body = transaction.refuse(busy, message.reference)
+        errors = (broken("node-full" if full else "node-busy", transaction=transaction.number),)
+        log_refusal(message.reference, transaction.number, errors)
+        body = transaction.refuse(errors, message.reference)
     return Answer(transaction.response_action, body), mtom
 
 
 def _check_schema(transaction: Transaction, message: Message) -> None:
-    broken_at = schema.check(message.body, _WSDL / "schema" / "all.xsd")
+    broken_at = schema.check(message.body, _SCHEMA)
     if not broken_at:
         return
     if transaction.fails_softly:
@@ -97,15 +105,6 @@ def _check_schema(transaction: Transaction, message: Message) -> None:
         )
     listed = " ".join(f"{location}: {detail}" for location, detail in broken_at)
     raise Fault(FaultCode.SENDER, f"The Body does not follow the schema of {transaction.number}. {listed}")
-
-
-def _log_refusal(message: Message, transaction: Transaction, errors: tuple[RegistryError, ...]) -> None:
-    rules = " ".join(sorted({f"{error.code}/{error.rule}" for error in errors}))
-    log.info("%s %s refused %s", message.reference, transaction.number, rules)
-
-
-def _is_busy(error: OperationalError) -> bool:
-    return "locked" in str(error.orig) or "busy" in str(error.orig)
 
 
 def create_app(settings: Settings | None = None) -> App:
@@ -117,7 +116,11 @@ def create_app(settings: Settings | None = None) -> App:
             level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True
         )
         log.setLevel(logging.INFO)
+        # What a log line does not hold need not be found out for it (logging's own advice on speed).
+        logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+        logging._srcfile = None
     check_to_serve(settings)
+    keep_freed()
     database = Database(settings["store.database"])
     if not database.is_current():
         raise SettingsError("store.database is not of this version: run `xds migrate`")
@@ -144,6 +147,7 @@ def create_app(settings: Settings | None = None) -> App:
     app.add_route("/xds/schema/{name}", Schemas(_WSDL / "schema"))
     app.add_route("/health/live", _Live())
     app.add_route("/health/ready", _Ready(node))
+    collect_seldom()
     return app
 
 
@@ -156,7 +160,7 @@ class _Live:
 
 
 class _Ready:
-    """The process can work: its database answers and documents can be staged."""
+    """The process can work: its database answers, and there is room to stage a document."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
@@ -166,9 +170,12 @@ class _Ready:
         try:
             with self._node.database.read() as connection:
                 connection.execute(text("SELECT 1 FROM patient LIMIT 1"))
-            self._node.repository.store.staging.create().discard()
+            store = self._node.repository.store
+            store.staging.create().discard()
+            if not store.has_room(self._node.limits.document_bytes):
+                raise OSError(errno.ENOSPC, "less than one document of limits.document_bytes")
         except Exception as error:
-            log.error("not ready: %s", type(error).__name__)
+            log.error("not ready: %s", no_room(error) or type(error).__name__)
             resp.status = 503
             resp.text = "not ready\n"
             return

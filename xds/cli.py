@@ -95,7 +95,8 @@ def sweep_(arguments: argparse.Namespace) -> int:
         everything=arguments.all,
     )
     print(
-        f"Removed {swept.staged} unfinished and {swept.unregistered} unregistered documents, {swept.bytes} bytes in all."
+        f"Removed {swept.staged} unfinished and {swept.unregistered} unregistered documents,"
+        f" {swept.bytes} bytes in all."
     )
     return 0
 

@@ -1,9 +1,9 @@
 """The node's settings: one table, read from a TOML file and from the environment.
 
-`load` is called by the command line and by each worker process. A setting `section.key` stands in the file under
-`[section]` and in the environment as `XDS_SECTION__KEY`, which wins. Every error is reported at once, by key, with the
-remedy. docs/settings.md lists the same table and a test holds the two equal. No setting turns a gate off outside
-test environments.
+`load` is called by the command line and by each worker process. A setting `section.key` stands in the file
+under `[section]` and in the environment as `XDS_SECTION__KEY`, which wins. Every error is reported at once,
+by key, with the remedy. docs/settings.md lists the same table and a test holds the two equal. No setting
+turns a gate off outside test environments.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from xds.transport.limits import Limits
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting: its key, default, how its text is read (raises ValueError with a sentence), and what it is for."""
+    """One setting: key, default, purpose, and how its text is read (raises ValueError with a sentence)."""
 
     key: str
     default: Any
@@ -84,8 +84,18 @@ def _path(value: Any) -> Path | None:
     return Path(_text(value)) if _text(value) else None
 
 
-def _folder_url(value: Any) -> Path:
+def _url(value: Any) -> str:
+    """A URL without parameters: they could be taken for a path, or change how the database is opened."""
     url = _text(value)
+    if "?" in url:
+        raise ValueError(
+            "holds a `?`: a URL here has no parameters, and a path with that character cannot be used"
+        )
+    return url
+
+
+def _folder_url(value: Any) -> Path:
+    url = _url(value)
     if not url.startswith("file:///"):
         raise ValueError("is not file:///…; this version keeps documents in a folder only")
     return Path(url.removeprefix("file://"))
@@ -95,7 +105,7 @@ def _limit(name: str, purpose: str) -> Setting:
     return Setting(f"limits.{name}", getattr(Limits(), name), _number(1), purpose)
 
 
-#: Every setting there is. What a later gate reads is accepted and checked already, so that files need not change.
+#: Every setting there is. What a later gate reads is checked already, so that files need not change.
 SETTINGS: Final = (
     Setting(
         "environment",
@@ -120,12 +130,13 @@ SETTINGS: Final = (
         "tls.client_ca",
         "",
         _path,
-        "Authorities whose client certificates are accepted, PEM. When set, a client certificate is required.",
+        "Authorities whose client certificates are accepted, PEM."
+        " When set, a client certificate is required.",
     ),
     Setting(
         "store.database",
         "sqlite:////var/lib/xds/xds.db",
-        _text,
+        _url,
         "Database URL of SQLAlchemy: sqlite:///… with a path.",
     ),
     Setting(
@@ -138,7 +149,8 @@ SETTINGS: Final = (
         "store.sweep_grace_hours",
         24,
         _number(0),
-        "How old bytes without a registration must be before `xds sweep` removes them; longer than any upload.",
+        "How old bytes without a registration must be before `xds sweep` removes them;"
+        " longer than any upload.",
     ),
     Setting(
         "access.ticket",
@@ -227,8 +239,9 @@ def check_to_serve(settings: Settings) -> None:
             errors.append(f"{key}: there is no such file")
     if settings["access.ticket"] == "required":
         errors.append(
-            "access.ticket = required: this version cannot check security tickets yet and serves nobody without;"
-            " set access.ticket = none together with tls.client_ca, or with environment = test for a test"
+            "access.ticket = required: this version cannot check security tickets yet"
+            " and serves nobody without; set access.ticket = none"
+            " together with tls.client_ca, or with environment = test for a test"
         )
     elif settings["environment"] != "test" and not settings["tls.client_ca"]:
         errors.append(

@@ -10,6 +10,7 @@ because what stands here is shown to senders and written to logs.
     ├── DataTypeError         a value does not follow its data type (caught by validation)
     ├── SettingsError         the node cannot start with these settings
     └── ClientError           the other side refused, or could not be reached
+        └── IncompleteFetch   some documents came and some did not (in xds.client, with those that came)
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ class Code(StrEnum):
     REPOSITORY_BUSY = "XDSRepositoryBusy"
     REGISTRY_ERROR = "XDSRegistryError"
     REPOSITORY_ERROR = "XDSRepositoryError"
+    REGISTRY_OUT_OF_RESOURCES = "XDSRegistryOutOfResources"
     REPOSITORY_OUT_OF_RESOURCES = "XDSRepositoryOutOfResources"
 
 

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from tests.nodes import Node
 
 from tests.blackbox import messages as m
 from tests.blackbox.bad import CASES, LIMITS, Case, Fault, Http, Refused
 from tests.blackbox.state import counts
 from tests.blackbox.wire import FAILURE, SEVERITY, SOAP12, SUCCESS, WSA, Reply, send
+from tests.nodes import Node
 
 _TRACES = re.compile(
     rb"Traceback|File \"|\.py\b|line \d+, in |Exception|lxml|sqlalchemy|sqlite", re.IGNORECASE

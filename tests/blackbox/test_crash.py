@@ -16,12 +16,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.nodes import Node
 
 from tests.blackbox import messages as m
 from tests.blackbox.messages import Document
 from tests.blackbox.state import counts, published, rows, staged
 from tests.blackbox.wire import SUCCESS, send
+from tests.nodes import Node
 
 SUBMISSIONS = 300
 KILLS = 10

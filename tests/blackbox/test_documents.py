@@ -13,12 +13,12 @@ from typing import Any
 
 import psutil
 import pytest
-from tests.nodes import Node
 
 from tests.blackbox import messages as m
 from tests.blackbox.messages import Document
 from tests.blackbox.state import counts
 from tests.blackbox.wire import SUCCESS, element, send
+from tests.nodes import Node
 
 MB = 1_000_000
 SMALL = (0, 1, 2, 3, 65_535, 65_536, 65_537, MB)

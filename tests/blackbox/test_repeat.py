@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
-from tests.nodes import Node
 
 from tests.blackbox import messages as m
 from tests.blackbox.bad import edited
 from tests.blackbox.messages import Document, Request
 from tests.blackbox.state import counts
 from tests.blackbox.wire import FAILURE, SUCCESS, Reply, send
+from tests.nodes import Node
 
 
 def _codes(reply: Reply) -> list[tuple[str, str]]:

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from tests.nodes import Node
 
 from tests.blackbox import messages as m
 from tests.blackbox.bad import edited
@@ -33,6 +32,7 @@ from tests.blackbox.wire import (
     Reply,
     send,
 )
+from tests.nodes import Node
 
 BYTES = b"%PDF-1.7\r\n\x00\xff\xfe--uuid:\r\n\r\n--MIMEBoundary\n"
 ACTION = m.ACTIONS["ITI-41"]

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import zeep
-from tests.nodes import Node
 
 from tests.blackbox import messages as m
 from tests.blackbox.messages import Document
 from tests.blackbox.wire import LCM, QUERY, RIM, SUCCESS, XDS, element
+from tests.nodes import Node
 
 VERSIONS = pytest.mark.parametrize("soap", ["Soap12", "Soap11"])
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from tests.test_tls import TlsNode
 
 from tests.client.documents import SOURCE_ID, document, new_patient
+from tests.test_tls import TlsNode
 from xds.cli import main
 from xds.client import Client, ClientError, build
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.nodes import REPOSITORY_ID, Node
 
 from tests.client.documents import LETTER, NOTE, SOURCE_ID, document, new_patient
+from tests.nodes import REPOSITORY_ID, Node
 from xds.client import (
     Author,
     Client,

@@ -654,6 +654,14 @@ def test_a_wrong_value_among_several_is_named_by_its_position() -> None:
     assert "(value 2)" in error.context
 
 
+def test_a_rule_is_reported_once_at_a_location() -> None:
+    """However often it is broken there, and with every wrong value of the first ten."""
+    slots = [Slot("languageCode", ("nb-NO",))] * 20_000
+    assert [("slot-unique", "Document01/languageCode")] == found(changed("Document01", more_slots(*slots)))
+    (error,) = check(changed("Document01", slot("sourcePatientInfo", *"AB" * 50)), transaction="ITI-42")
+    assert [f"(value {n})" in error.context for n in (1, 2, 10, 11, 100)] == [True, True, True, False, False]
+
+
 _IDS = st.sampled_from(["Document01", "SubmissionSet01", "Folder01", "Link", REGISTERED, "", "urn:uuid:1"])
 _URNS = [names.STABLE, names.HAS_MEMBER, names.RPLC, names.APND, names.SUBMISSION_SET_NODE, names.FOLDER_NODE]
 _SCHEMES = [e.key for e in EXPECTED if e.key.startswith("urn:")]

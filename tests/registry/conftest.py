@@ -45,7 +45,9 @@ class Desk:
             for group in given if isinstance(given, tuple) else (given,):
                 values = tuple(group) if isinstance(group, list) else (group,)
                 slots.append(Slot("$" + name, values))
-        answer = b"".join(self.registry.query(StoredQuery(query, slots, leaf)))
+        elements = self.registry.query(StoredQuery(query, slots, leaf))
+        answer = b"".join(elements.chunks())
+        assert len(answer) == elements.size
         wrapped = f'<rim:RegistryObjectList xmlns:rim="{names.RIM}">'.encode() + answer + b"</rim:RegistryObjectList>"
         element = samples.element(wrapped)
         if leaf:

@@ -363,7 +363,7 @@ MISSING, NUMBER, MALFORMED = "XDSStoredQueryMissingParam", "XDSStoredQueryParamN
             | {
                 "XDSDocumentEntryStatus": APPROVED,
                 "XDSDocumentEntryEventCodeList": ("('a^^b')",) * 21,
-                "XDSDocumentEntryClassCode": ["('a^^b')"] * 10_001,
+                "XDSDocumentEntryClassCode": ["('a^^b')"] * 8_193,
             },
             [
                 (NUMBER, "query-parameter-many", "$XDSDocumentEntryClassCode"),
@@ -400,8 +400,8 @@ def test_every_query_is_asked_by_its_standard_id() -> None:
     }
 
 
-def test_ten_thousand_values_are_answered(three: Desk) -> None:
-    """As many as a parameter may have, of the query that names each twice in its statement."""
-    unknown = [f"('2.999.{n}')" for n in range(9_999)]
+def test_as_many_values_as_allowed_are_answered(three: Desk) -> None:
+    """8,192, of the query that names each twice in its statement."""
+    unknown = [f"('2.999.{n}')" for n in range(8_191)]
     found = three.ask(get_documents.ID, XDSDocumentEntryUniqueId=[*unknown, f"('{ONE.unique_id}')"])
     assert ids(found) == {D1}

@@ -109,7 +109,13 @@ def test_missing_bytes_are_noticed(shelf: Shelf) -> None:
         shelf.repository.verify(shelf.repository.find(["doc"])["doc"])
 
 
-# -- sweep -------------------------------------------------------------------------------------------------------
+def test_a_store_says_whether_there_is_room(shelf: Shelf) -> None:
+    """For nothing always, for an exbibyte never."""
+    assert shelf.store.has_room(0)
+    assert not shelf.store.has_room(2**60)
+
+
+# -- sweep ---------------------------------------------------------------------------------------------------
 
 
 def test_a_sweep_removes_what_was_never_registered_and_nothing_else(shelf: Shelf) -> None:

@@ -37,6 +37,17 @@ def test_an_error_has_all_that_the_standard_asks() -> None:
     assert second.get("location") is None
 
 
+def test_an_answer_has_at_most_500_errors_and_says_how_many_there_are_more() -> None:
+    """The message that broke a rule a million times is not answered with a million errors."""
+    for count, listed, end in ((499, 499, ""), (500, 500, ""), (501, 500, "1"), (20_000, 500, "19500")):
+        (errors,) = samples.element(registry_response(names.FAILURE, [ERROR] * count, "abc123"))
+        contexts = [each.get("codeContext") for each in errors]
+        more = f" Errors that are not listed: {end}." if end else ""
+        assert len(contexts) == listed
+        assert contexts[-1] == f'Say "<what>" & why.{more} [some-rule; reference abc123]'
+        assert set(contexts[:-1]) == {'Say "<what>" & why. [some-rule; reference abc123]'}
+
+
 def test_warnings_alone_are_no_error() -> None:
     """The worst severity is that of a warning."""
     answer = samples.element(registry_response(names.SUCCESS, [WARNING], "abc123"))
@@ -45,8 +56,8 @@ def test_warnings_alone_are_no_error() -> None:
 
 def test_a_query_answer_always_has_an_object_list() -> None:
     """After the errors, and also when it is empty (the schema of query.xsd)."""
-    for answer in (adhoc_query_response([]), adhoc_query_response((), [ERROR], "abc123")):
-        element = samples.element(answer)
+    for answer in (adhoc_query_response(None), adhoc_query_response(None, [ERROR], "abc123")):
+        element = samples.element(b"".join(piece for piece in answer if isinstance(piece, bytes)))
         assert schema.check(element, ALL) == []
         assert element[-1].tag == f"{{{names.RIM}}}RegistryObjectList"
 

@@ -1,4 +1,4 @@
-"""Bodies that break the schema are told so in our words: where and what, never with a value from the message."""
+"""Bodies that break the schema are told so in our words: where and what, never with a value of theirs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,11 @@ def test_a_good_body_has_nothing_wrong() -> None:
     [
         (b' id="Document01"', b"", "The element misses a required attribute (id)."),
         (b"<rim:ValueList>", b"<rim:Value>Kari</rim:Value><rim:ValueList>", "(ValueList)."),
-        (b'nodeRepresentation="N"', b'nodeRepresentation="' + b"Kari" * 100 + b'"', "longer than its type allows."),
+        (
+            b'nodeRepresentation="N"',
+            b'nodeRepresentation="' + b"Kari" * 100 + b'"',
+            "longer than its type allows.",
+        ),
         (b' mimeType="', b' kari="Kari" mimeType="', "an attribute that it must not have."),
         (b"<rim:RegistryObjectList", b"Kari Nordmann<rim:RegistryObjectList", "The element holds text"),
     ],
@@ -40,5 +44,7 @@ def test_a_broken_body_is_described_without_its_values(old: bytes, new: bytes, s
 
 def test_everything_wrong_is_told_up_to_a_bound() -> None:
     """Three slips are three errors; a thousand are fifty."""
-    three = GOOD.replace(b"<rim:ValueList>", b"<rim:Valuelist>").replace(b"</rim:ValueList>", b"</rim:Valuelist>")
+    three = GOOD.replace(b"<rim:ValueList>", b"<rim:Valuelist>").replace(
+        b"</rim:ValueList>", b"</rim:Valuelist>"
+    )
     assert 3 < len(schema.check(samples.element(three), ALL)) <= 50

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 import urllib3
-from tests.transport.node import Node
 
+from tests.transport.node import Node
 from xds.transport.staged import StagingFolder
 
 LIMITS = {"document_bytes": 300_000_000, "idle_seconds": 1.5, "seconds": 60}

@@ -49,7 +49,8 @@ def crlf(text: str) -> bytes:
 
 def include(href: str) -> str:
     """An element with an XOP reference in the test's body."""
-    return f'<t:Echo xmlns:t="urn:test"><t:Document><x:Include xmlns:x="{XOP}" href="{href}"/></t:Document></t:Echo>'
+    inside = f'<x:Include xmlns:x="{XOP}" href="{href}"/>'
+    return f'<t:Echo xmlns:t="urn:test"><t:Document>{inside}</t:Document></t:Echo>'
 
 
 #: Apache CXF: quoted parameters, uuid boundary, ids at cxf.apache.org, "@" not escaped in the reference.

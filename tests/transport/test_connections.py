@@ -36,7 +36,7 @@ def test_a_silent_sender_is_hung_up_on_and_can_still_be_answered(server: socket.
     with client, accepted:
         client.sendall(b"abc")
         time.sleep(0.3)
-        assert SilentConnections().hang_up(0.25) == 1
+        assert SilentConnections().hang_up(0.25, 9) == 1
         assert accepted.recv(10) == b"abc"
         assert accepted.recv(10) == b""
         accepted.sendall(b"why")
@@ -49,7 +49,7 @@ def test_a_sender_that_is_sending_is_left_alone(server: socket.socket) -> None:
     with client, accepted:
         time.sleep(0.3)
         client.sendall(b"abc")
-        assert SilentConnections().hang_up(0.25) == 0
+        assert SilentConnections().hang_up(0.25, 9) == 0
         client.sendall(b"def")
         time.sleep(0.05)
         assert accepted.recv(10) == b"abcdef"
@@ -61,10 +61,10 @@ def test_a_sender_that_drips_is_hung_up_on_at_the_second_look(server: socket.soc
     with client, accepted:
         connections = SilentConnections()
         client.sendall(b"a")
-        assert connections.hang_up(60) == 0
+        assert connections.hang_up(60, 9) == 0
         client.sendall(b"b")
         time.sleep(0.05)
-        assert connections.hang_up(60) == 1
+        assert connections.hang_up(60, 9) == 1
 
 
 def test_a_sender_that_keeps_its_pace_is_left_alone(server: socket.socket) -> None:
@@ -72,10 +72,10 @@ def test_a_sender_that_keeps_its_pace_is_left_alone(server: socket.socket) -> No
     client, accepted = pair(server)
     with client, accepted:
         connections = SilentConnections()
-        assert connections.hang_up(60) == 0
+        assert connections.hang_up(60, 9) == 0
         client.sendall(b"a" * 5000)
         time.sleep(0.05)
-        assert connections.hang_up(60) == 0
+        assert connections.hang_up(60, 9) == 0
 
 
 def test_connections_that_this_process_opened_are_not_touched(server: socket.socket) -> None:
@@ -83,10 +83,62 @@ def test_connections_that_this_process_opened_are_not_touched(server: socket.soc
     client, accepted = pair(server)
     with client:
         time.sleep(0.3)
-        assert SilentConnections().hang_up(0.25) == 1  # the accepted end
+        assert SilentConnections().hang_up(0.25, 9) == 1  # the accepted end
         accepted.sendall(b"x")
         assert client.recv(10) == b"x"
         accepted.close()
+
+
+def test_no_more_are_hung_up_on_than_there_are_late_reads_the_longest_silent_first(
+    server: socket.socket,
+) -> None:
+    """A request that only waits for a thread is silent too, and came later."""
+    first, accepted = pair(server)
+    with first, accepted:
+        first.sendall(b"a")
+        time.sleep(0.2)
+        second, other = pair(server)
+        with second, other:
+            second.sendall(b"b")
+            time.sleep(0.3)
+            connections = SilentConnections()
+            assert connections.hang_up(0.25, 1) == 1
+            assert (accepted.recv(10), accepted.recv(10)) == (b"a", b"")
+            assert other.recv(10) == b"b"
+            other.settimeout(0.1)
+            with pytest.raises(TimeoutError):
+                other.recv(10)
+            assert connections.hang_up(0.25, 1) == 1  # nobody is told twice
+            assert other.recv(10) == b""
+
+
+def test_whoever_was_answered_comes_after_those_who_wait_for_an_answer(server: socket.socket) -> None:
+    """An idle connection is hung up on when nobody else is left."""
+    idle, answered = pair(server)
+    with idle, answered:
+        idle.sendall(b"a")
+        time.sleep(0.1)
+        answered.sendall(b"b")
+        time.sleep(0.1)
+        client, accepted = pair(server)
+        with client, accepted:
+            client.sendall(b"c")
+            time.sleep(0.3)
+            connections = SilentConnections()
+            assert connections.hang_up(0.25, 1) == 1
+            assert (accepted.recv(10), accepted.recv(10)) == (b"c", b"")
+            assert connections.hang_up(0.25, 1) == 1
+            assert (answered.recv(10), answered.recv(10)) == (b"a", b"")
+
+
+def test_a_connection_that_is_being_sent_on_is_left_alone(server: socket.socket) -> None:
+    """Its client has been silent for long: it is receiving."""
+    client, accepted = pair(server)
+    with client, accepted:
+        client.sendall(b"a")
+        time.sleep(0.3)
+        accepted.sendall(b"b")
+        assert SilentConnections().hang_up(0.25, 9) == 0
 
 
 def test_no_descriptor_is_left_open(server: socket.socket) -> None:
@@ -97,5 +149,5 @@ def test_no_descriptor_is_left_open(server: socket.socket) -> None:
     with client, accepted:
         before = len(os.listdir("/proc/self/fd"))
         for _ in range(5):
-            SilentConnections().hang_up(60)
+            SilentConnections().hang_up(60, 9)
         assert len(os.listdir("/proc/self/fd")) == before

@@ -6,16 +6,16 @@ import logging
 from pathlib import Path
 
 import falcon.testing
-from tests.transport import node as test_node
 import pytest
-from tests.transport.messages import AXIS2, CXF, STACKS, WSA, ZEEP, envelope, include, xop
 
+from tests.transport import node as test_node
+from tests.transport.messages import AXIS2, CXF, STACKS, WSA, ZEEP, envelope, include, xop
 from xds.transport import xml
 from xds.transport.limits import Limits
 
 WSDL = """<definitions xmlns="http://schemas.xmlsoap.org/wsdl/"><service name="s"><port name="p" binding="b">
-<a12:address xmlns:a12="http://schemas.xmlsoap.org/wsdl/soap12/" location="http://localhost/"/></port><port name="q"
-binding="c"><a:address xmlns:a="http://schemas.xmlsoap.org/wsdl/soap/" location="http://localhost/"/></port></service>
+<a12:address xmlns:a12="http://schemas.xmlsoap.org/wsdl/soap12/" location="http://localhost/"/></port>
+<port name="q" binding="c"><a:address xmlns:a="http://schemas.xmlsoap.org/wsdl/soap/" location="http://localhost/"/></port></service>
 </definitions>"""
 
 
@@ -70,11 +70,15 @@ BAD = {
     "malformed XML": (b"<a>", "application/soap+xml", 500, "not well-formed"),
     "nothing": (b"", "application/soap+xml", 500, "empty"),
     "entity bomb": (b'<!DOCTYPE a [<!ENTITY b "x">]><a>&b;</a>', "text/xml", 500, "DOCTYPE"),
-    "external entity": (b'<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><a>&b;</a>', "text/xml", 500, "DOCTYPE"),
-    "cid to http": (envelope(include("http://127.0.0.1:9/")).encode(), "application/soap+xml", 500, "never followed"),
+    "external entity": (
+        b'<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><a>&b;</a>', "text/xml", 500, "DOCTYPE",
+    ),
+    "cid to http": (
+        envelope(include("http://127.0.0.1:9/")).encode(), "application/soap+xml", 500, "never followed",
+    ),
     "10,000 parts": (
-        xop(envelope(), *((str(i), b"") for i in range(10_000))).body, AXIS2.content_type.split(";")[0] + "; boundary=B", 500,
-        "limits.parts",
+        xop(envelope(), *((str(i), b"") for i in range(10_000))).body,
+        AXIS2.content_type.split(";")[0] + "; boundary=B", 500, "limits.parts",
     ),
     "truncated multipart": (CXF.body[:-10], CXF.content_type, 500, "cut short"),
     "wrong content type": (ZEEP.body, "application/json", 415, "Content-Type"),

@@ -9,8 +9,20 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.transport.messages import CXF, DOCUMENT, SOAP11, SOAP12, STACKS, XOP, ZEEP, Posted, envelope, include, xop
 
+from tests.transport.messages import (
+    CXF,
+    DOCUMENT,
+    SOAP11,
+    SOAP12,
+    STACKS,
+    XOP,
+    ZEEP,
+    Posted,
+    envelope,
+    include,
+    xop,
+)
 from xds.errors import Fault, FaultCode
 from xds.transport import xml
 from xds.transport.limits import Limits
@@ -183,7 +195,10 @@ XOP_FAULTS = {
     "a relative name": (include("a"), "never followed"),
     "text beside": (include("cid:a").replace("<x:", "YQ==<x:"), "all that its parent"),
     "text after": (include("cid:a").replace('a"/>', 'a"/>YQ=='), "all that its parent"),
-    "two in one": (include("cid:a").replace("<t:Document>", f'<t:Document><i:Include xmlns:i="{XOP}" href="cid:b"/>'), "all"),
+    "two in one": (
+        include("cid:a").replace("<t:Document>", f'<t:Document><i:Include xmlns:i="{XOP}" href="cid:b"/>'),
+        "all",
+    ),
 }  # fmt: skip
 
 
@@ -236,8 +251,9 @@ def test_a_missing_part_of_the_header_is_refused(staging: StagingFolder) -> None
 
 
 WRONG_TYPES = [
-    "", "text/plain", "application/json", "application/xml", "multipart/form-data; boundary=B", "application/xop+xml",
-    'multipart/related; type="text/xml"; boundary=B', "multipart/mixed; boundary=B", "text/html",
+    "", "text/plain", "application/json", "application/xml", "multipart/form-data; boundary=B",
+    "application/xop+xml", 'multipart/related; type="text/xml"; boundary=B',
+    "multipart/mixed; boundary=B", "text/html",
 ]  # fmt: skip
 
 

@@ -83,8 +83,10 @@ def test_documents_of_awkward_sizes_come_through(staging: StagingFolder, size: i
 
 
 LOOKALIKES = [
-    b"\r\n--", b"\r\n--b", b"\r\n--BB", b"\r\n--B-", b"\r\n--B-x", b"\r\n--B\rx", b"\r\n--B\r\r\n", b"--B\r\n", b"x--B--",
-    b"\r", b"\n", b"\r\n", b"\r\n\r\n", b"\n--B\r\n", b"\n--B--", b"\r\r\n--X", b"\r\n-", b"\r\n--B--x"[:5], b"\r--B\r\n",
+    b"\r\n--", b"\r\n--b", b"\r\n--BB", b"\r\n--B-", b"\r\n--B-x",
+    b"\r\n--B\rx", b"\r\n--B\r\r\n", b"--B\r\n",
+    b"x--B--", b"\r", b"\n", b"\r\n", b"\r\n\r\n", b"\n--B\r\n", b"\n--B--", b"\r\r\n--X", b"\r\n-",
+    b"\r\n--B--x"[:5], b"\r--B\r\n",
 ]  # fmt: skip
 
 
@@ -288,8 +290,14 @@ def test_limits_include_their_last_byte(staging: StagingFolder) -> None:
         ("text/xml", "text/xml", {}),
         ("Text/XML;Charset=utf-8", "text/xml", {"charset": "utf-8"}),
         ('a/b; x="1;2" ; y=3', "a/b", {"x": "1;2", "y": "3"}),
-        ('a/b; start-info="application/soap+xml; action=\\"urn:a\\""', "a/b", {"start-info": 'application/soap+xml; action="urn:a"'}),
-        ("a/b; start=<x@y>; type=application/xop+xml", "a/b", {"start": "<x@y>", "type": "application/xop+xml"}),
+        (
+            'a/b; start-info="application/soap+xml; action=\\"urn:a\\""', "a/b",
+            {"start-info": 'application/soap+xml; action="urn:a"'},
+        ),
+        (
+            "a/b; start=<x@y>; type=application/xop+xml", "a/b",
+            {"start": "<x@y>", "type": "application/xop+xml"},
+        ),
         ('a/b; boundary=""', "a/b", {"boundary": ""}),
         ("a/b; x=1; x=2", "a/b", {"x": "1"}),
         ("", "", {}),

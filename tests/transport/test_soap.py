@@ -6,8 +6,8 @@ import io
 
 import pytest
 from lxml import etree
-from tests.transport.messages import ANONYMOUS, SOAP11, SOAP12, WSA, envelope
 
+from tests.transport.messages import ANONYMOUS, SOAP11, SOAP12, WSA, envelope
 from xds.errors import Fault, FaultCode
 from xds.transport import xml
 from xds.transport.faults import write_fault
@@ -49,9 +49,15 @@ BROKEN_ENVELOPES = {
     "no body": (f'<s:Envelope xmlns:s="{SOAP12}"/>', "no Body"),
     "an empty body": (envelope(""), "it has 0"),
     "two elements in the body": (envelope("<a/><b/>"), "it has 2"),
-    "header after body": (f'<s:Envelope xmlns:s="{SOAP12}"><s:Body><a/></s:Body><s:Header/></s:Envelope>', "after its Body"),
-    "a stranger before the body": (f'<s:Envelope xmlns:s="{SOAP12}"><x/><s:Body><a/></s:Body></s:Envelope>', "no Body"),
-    "a body of the other version": (f'<s:Envelope xmlns:s="{SOAP12}"><s:Body xmlns:s="{SOAP11}"/></s:Envelope>', "no Body"),
+    "header after body": (
+        f'<s:Envelope xmlns:s="{SOAP12}"><s:Body><a/></s:Body><s:Header/></s:Envelope>', "after its Body",
+    ),
+    "a stranger before the body": (
+        f'<s:Envelope xmlns:s="{SOAP12}"><x/><s:Body><a/></s:Body></s:Envelope>', "no Body",
+    ),
+    "a body of the other version": (
+        f'<s:Envelope xmlns:s="{SOAP12}"><s:Body xmlns:s="{SOAP11}"/></s:Envelope>', "no Body",
+    ),
 }  # fmt: skip
 
 
@@ -91,7 +97,8 @@ def block(soap: str, must: str, role: str | None) -> str:
     [
         (SOAP12, "1", None, True), (SOAP12, "true", None, True), (SOAP12, " true ", NEXT12, True),
         (SOAP12, "1", ULTIMATE, True), (SOAP12, "1", "", True), (SOAP12, "0", None, False),
-        (SOAP12, "false", None, False), (SOAP12, "1", f"{SOAP12}/role/none", False), (SOAP12, "1", "urn:other", False),
+        (SOAP12, "false", None, False), (SOAP12, "1", f"{SOAP12}/role/none", False),
+        (SOAP12, "1", "urn:other", False),
         (SOAP11, "1", None, True), (SOAP11, "1", NEXT11, True), (SOAP11, "0", None, False),
         (SOAP11, "1", "urn:other", False), (SOAP11, "1", "", True),
     ],
@@ -135,20 +142,25 @@ ADDRESSING = {
     "no Action": (envelope(action=None), ["MessageAddressingHeaderRequired"], "Action"),
     "an empty Action": (envelope(action=" "), ["MessageAddressingHeaderRequired"], "Action"),
     "two Actions": (envelope(header="<a:Action>urn:b</a:Action>"), [INVALID, "InvalidCardinality"], "Action"),
-    "two MessageIDs": (envelope(header="<a:MessageID>x</a:MessageID>"), [INVALID, "InvalidCardinality"], "MessageID"),
+    "two MessageIDs": (
+        envelope(header="<a:MessageID>x</a:MessageID>"), [INVALID, "InvalidCardinality"], "MessageID",
+    ),
     "two Tos": (envelope(header="<a:To>x</a:To><a:To>x</a:To>"), [INVALID, "InvalidCardinality"], "To"),
     "a reply elsewhere": (
-        envelope(header=epr("ReplyTo", "http://127.0.0.1:9/secret")), [INVALID, "OnlyAnonymousAddressSupported"], "ReplyTo",
+        envelope(header=epr("ReplyTo", "http://127.0.0.1:9/secret")),
+        [INVALID, "OnlyAnonymousAddressSupported"], "ReplyTo",
     ),
     "no reply wanted": (
         envelope(header=epr("ReplyTo", f"{WSA}/none")), [INVALID, "OnlyAnonymousAddressSupported"], "ReplyTo",
     ),
     "faults elsewhere": (
-        envelope(header=epr("FaultTo", "http://127.0.0.1:9/secret")), [INVALID, "OnlyAnonymousAddressSupported"], "FaultTo",
+        envelope(header=epr("FaultTo", "http://127.0.0.1:9/secret")),
+        [INVALID, "OnlyAnonymousAddressSupported"], "FaultTo",
     ),
     "a reply without address": (envelope(header="<a:ReplyTo/>"), [INVALID, "MissingAddressInEPR"], "ReplyTo"),
     "a reply with two": (
-        envelope(header=f"<a:ReplyTo>{f'<a:Address>{ANONYMOUS}</a:Address>' * 2}</a:ReplyTo>"), [INVALID, "InvalidEPR"], "ReplyTo",
+        envelope(header=f"<a:ReplyTo>{f'<a:Address>{ANONYMOUS}</a:Address>' * 2}</a:ReplyTo>"),
+        [INVALID, "InvalidEPR"], "ReplyTo",
     ),
 }  # fmt: skip
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.transport.messages import AXIS2, DOCUMENT, ZEEP, envelope
 from tests.transport.node import Node, attachment
-
 from xds.errors import ClientError
 from xds.transport.client import SoapClient
 from xds.transport.limits import Limits
@@ -279,7 +279,9 @@ def http(body: bytes, content_type: str = "application/soap+xml", status: str = 
 
 
 ANSWERS = {
-    "another message's answer": (http(envelope(header="<a:RelatesTo>urn:x</a:RelatesTo>").encode()), "RelatesTo"),
+    "another message's answer": (
+        http(envelope(header="<a:RelatesTo>urn:x</a:RelatesTo>").encode()), "RelatesTo",
+    ),
     "no RelatesTo": (http(ZEEP.body), "RelatesTo"),
     "not XML": (http(b"<"), "cannot be read: The XML is not well-formed"),
     "a page": (http(b"<html/>", "text/html"), "no SOAP message"),

@@ -31,7 +31,7 @@ from xds.metadata.entries import Entry, document_entry, registry_object
 from xds.metadata.model import Code, DocumentEntry
 from xds.transport.client import Progress, SoapClient
 from xds.transport.limits import Limits
-from xds.transport.message import Attachment, Message, MissingPart
+from xds.transport.message import Attachment, Message, MissingPart, Piece
 from xds.transport.staged import Staged, StagingFolder
 from xds.transport.xml import escape
 
@@ -289,7 +289,7 @@ class Client:
         self,
         url: str,
         transaction: str,
-        body: tuple[bytes | Attachment, ...],
+        body: tuple[Piece, ...],
         expected: str,
         *,
         mtom: bool,
@@ -335,7 +335,7 @@ def _host(url: str) -> str:
 # ---- requests
 
 
-def _provide_and_register(submission: PreparedSubmission) -> tuple[bytes | Attachment, ...]:
+def _provide_and_register(submission: PreparedSubmission) -> tuple[Piece, ...]:
     objects: tuple[Entry, ...] = (
         submission.submission_set,
         *submission.document_entries,

@@ -242,7 +242,7 @@ def _write(parts: list[str], obj: RegistryObject, ids: Mapping[str, str]) -> Non
     if ids:
         attributes = {n: ids.get(v, v) if n in _REFERENCES else v for n, v in attributes.items()}
     parts.append(f"<rim:{obj.kind}")
-    _write_attributes(parts, attributes)
+    write_attributes(parts, attributes)
     start = len(parts)
     parts.append(">")
     _write_head(parts, obj.slots, obj.name, obj.description, obj.version_info)
@@ -270,7 +270,7 @@ def _write_children(
         attributes["objectType"] = names.OBJECT_TYPE + kind
         attributes[OWNER[kind]] = own_id
         parts.append(f"<rim:{kind}")
-        _write_attributes(parts, attributes)
+        write_attributes(parts, attributes)
         start = len(parts)
         parts.append(">")
         _write_head(parts, child.slots, child.name, child.description, child.version_info)
@@ -287,7 +287,8 @@ def _close(parts: list[str], start: int, kind: str) -> None:
         parts.append(f"</rim:{kind}>")
 
 
-def _write_attributes(parts: list[str], attributes: Mapping[str, str]) -> None:
+def write_attributes(parts: list[str], attributes: Mapping[str, str]) -> None:
+    """Append ` name="value"` for each attribute, in the order of the schema."""
     written = 0
     for name in _ORDER:
         if name in attributes:

@@ -1,9 +1,9 @@
 """The document-sharing metadata as plain data (ITI TF-3 4.1, 4.2).
 
-Readers make these values once at the edge and everything inside the node works on them; no XML below this line.
-Two layers: `RegistryObject` is an ebRIM object exactly as it was sent, in order, unknown slots and all;
-`DocumentEntry`, `SubmissionSet`, `Folder` and `Association` are the same object in IHE's terms.
-Nothing here reads, writes, or decides anything.
+Readers make these values once at the edge and everything inside the node works on them; no XML below this
+line. Two layers: `RegistryObject` is an ebRIM object exactly as it was sent, in order, unknown slots and all;
+`DocumentEntry`, `SubmissionSet`, `Folder` and `Association` are the same object in IHE's terms. Nothing here
+reads, writes, or decides anything.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ APND: Final = "urn:ihe:iti:2007:AssociationType:APND"
 XFRM_RPLC: Final = "urn:ihe:iti:2007:AssociationType:XFRM_RPLC"
 SIGNS: Final = "urn:ihe:iti:2007:AssociationType:signs"
 IS_SNAPSHOT_OF: Final = "urn:ihe:iti:2010:AssociationType:IsSnapshotOf"
-#: Links between two document entries, in the order of ihe-rules: everything but membership and update commands.
+#: Links between two document entries: everything but membership and update commands.
 RELATIONSHIPS: Final = (RPLC, XFRM, APND, XFRM_RPLC, SIGNS, IS_SNAPSHOT_OF)
 REPLACEMENTS: Final = (RPLC, XFRM_RPLC)
 

@@ -18,8 +18,8 @@ from xds.errors import Code, RegistryError
 from xds.metadata.attributes import AUTHOR_SLOTS, TABLES, Attribute, Coding, Table
 from xds.metadata.datatypes import CHECKS
 
-#: Who checks, and so which codes: the Registry's for ITI-42, the Repository's for ITI-41 (ITI TF-3 4.2.4.1).
-_REPOSITORY_TRANSACTIONS: Final = ("ITI-41",)
+#: Who checks, and so which codes: the Repository's where it is a repository that answers (ITI TF-3 4.2.4.1).
+_REPOSITORY_TRANSACTIONS: Final = ("ITI-41", "ITI-43")
 
 
 @dataclass(frozen=True, slots=True)

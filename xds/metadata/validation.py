@@ -23,6 +23,8 @@ Transaction = Literal["ITI-41", "ITI-42"]
 
 _VALUE_LENGTH: Final = 256
 _TEXT_LENGTH: Final = 1024
+#: Wrong values of one attribute that are told apart in its error.
+_DETAILS: Final = 10
 
 _TYPES: Final = frozenset({names.HAS_MEMBER, *names.RELATIONSHIPS})
 _UPDATE_TYPES: Final = frozenset(
@@ -45,13 +47,19 @@ _Findings = Iterator[_Finding]
 def check(objects: Sequence[RegistryObject], *, transaction: Transaction) -> tuple[RegistryError, ...]:
     """Every error of a submission: object by object in message order and table order, then the whole.
 
+    A rule is reported once at a location, with what is wrong with the first values that break it.
     Slots that no table knows are never an error, whatever their name: they are stored and given back, so that
     a sender's local additions survive (ITI TF-3 4.2.3.1.6 wants them URN-named; the reader need not insist).
     """
     message = _Message(adopt_siblings(objects), transaction)
+    found: dict[tuple[str, str], list[str]] = {}
+    for rule_id, location, detail in _all(message):
+        details = found.setdefault((rule_id, location), [])
+        if detail and len(details) < _DETAILS and detail not in details:
+            details.append(detail)
     return tuple(
-        RULES[rule_id].error(rule_id, location, transaction, detail)
-        for rule_id, location, detail in _all(message)
+        RULES[rule_id].error(rule_id, location, transaction, "; ".join(details))
+        for (rule_id, location), details in found.items()
     )
 
 

@@ -7,7 +7,6 @@ It must never be called on a submission that metadata.validation has not passed.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +14,7 @@ from typing import Any, Final
 
 from xds.metadata import names
 from xds.metadata.datatypes import dtm_low
-from xds.metadata.ebrim import fingerprint, stored_body
+from xds.metadata.ebrim import fingerprint, new_id
 from xds.metadata.model import (
     Association,
     Code,
@@ -26,12 +25,23 @@ from xds.metadata.model import (
     SubmissionSet,
 )
 from xds.registry import facets
-from xds.registry.rows import ASSOCIATION_TYPES, OBJECT_TYPES
+from xds.registry.elements import stored
 from xds.store import codes as words
 from xds.store import schema
-from xds.store.bodies import pack
 from xds.store.codes import Word
 from xds.store.keys import new_key, unique_id_key, uuid_bytes
+
+#: association.type and document_entry.object_type in the database; a number is never given to anything else later.
+ASSOCIATION_TYPES: Final = {
+    names.HAS_MEMBER: 1,
+    names.RPLC: 2,
+    names.XFRM: 3,
+    names.APND: 4,
+    names.XFRM_RPLC: 5,
+    names.SIGNS: 6,
+    names.IS_SNAPSHOT_OF: 7,
+}
+OBJECT_TYPES: Final = {names.STABLE: 1, names.ON_DEMAND: 2}
 
 #: A set may take in, by reference, what is registered already.
 _MEMBERS_BY_REFERENCE: Final = (schema.KIND_DOCUMENT_ENTRY, schema.KIND_FOLDER, schema.KIND_ASSOCIATION)
@@ -184,7 +194,7 @@ def _received(entry: Entry) -> RegistryObject:
 
 
 def _uuid_of(entry_uuid: str) -> str:
-    return entry_uuid if entry_uuid.startswith("urn:uuid:") else f"urn:uuid:{uuid.uuid4()}"
+    return entry_uuid if entry_uuid.startswith("urn:uuid:") else new_id()
 
 
 def _word(code: Code) -> Word:
@@ -193,23 +203,6 @@ def _word(code: Code) -> Word:
 
 def _home(home: str | None) -> Word | None:
     return Word(home, words.HOME) if home else None
-
-
-def _body(
-    obj: RegistryObject,
-    uuids: Mapping[str, str],
-    omit_identifier: str,
-    version: int | None,
-    omit_slots: tuple[str, ...] = (),
-) -> bytes:
-    return stored_body(
-        obj,
-        ids=uuids,
-        own_id=uuids[obj.id],
-        version=version,
-        omit_identifier=omit_identifier,
-        omit_slots=omit_slots,
-    )
 
 
 def _document_row(entry: DocumentEntry, uuids: Mapping[str, str]) -> Row:
@@ -241,7 +234,7 @@ def _document_row(entry: DocumentEntry, uuids: Mapping[str, str]) -> Row:
             *(("a", author.person) for author in entry.authors if author.person),
             *(("r", reference) for reference in entry.reference_ids),
         ),
-        "body": pack(_body(_received(entry), uuids, names.DOCUMENT_PATIENT_ID, 1)),
+        "body": stored(schema.KIND_DOCUMENT_ENTRY, _received(entry), uuids),
     }
 
 
@@ -256,7 +249,7 @@ def _set_row(the_set: SubmissionSet, uuids: Mapping[str, str]) -> Row:
         "content_type": _word(the_set.content_type_code),
         "uid_key": unique_id_key(the_set.unique_id),
         "facets": tuple(("a", author.person) for author in the_set.authors if author.person),
-        "body": pack(_body(_received(the_set), uuids, names.SUBMISSION_SET_PATIENT_ID, None)),
+        "body": stored(schema.KIND_SUBMISSION_SET, _received(the_set), uuids),
     }
 
 
@@ -272,31 +265,32 @@ def _folder_row(each: Folder, uuids: Mapping[str, str]) -> Row:
         "last_update_time": now(),
         "uid_key": unique_id_key(each.unique_id),
         "facets": tuple(("c", _word(code)) for code in each.codes),
-        # The registry sets and changes lastUpdateTime: it is written from its column (ITI TF-2 3.42.4.1.3.6).
-        "body": pack(_body(_received(each), uuids, names.FOLDER_PATIENT_ID, 1, ("lastUpdateTime",))),
+        "body": stored(schema.KIND_FOLDER, _received(each), uuids),
     }
 
 
 def _association_row(each: Association, uuids: Mapping[str, str]) -> Row:
-    body = _body(_received(each), uuids, "", None)
-    return {
-        **link(each.type, uuids.get(each.source, each.source), uuids.get(each.target, each.target)),
-        "entry_uuid": uuid_bytes(uuids[each.entry_uuid]),
-        "body": pack(body) if body else None,
-    }
-
-
-def link(type_: str, source: str, target: str) -> Row:
     return {
         "assoc_pk": new_key(),
-        "entry_uuid": uuid.uuid4().bytes,
-        "type": ASSOCIATION_TYPES[type_],
+        "entry_uuid": uuid_bytes(uuids[each.entry_uuid]),
+        "type": ASSOCIATION_TYPES[each.type],
         "status": schema.STATUS_APPROVED,
-        "source_uuid": uuid_bytes(source),
-        "target_uuid": uuid_bytes(target),
+        "source_uuid": uuid_bytes(uuids.get(each.source, each.source)),
+        "target_uuid": uuid_bytes(uuids.get(each.target, each.target)),
         "home_pk": None,
-        "body": None,
+        "body": stored(schema.KIND_ASSOCIATION, _received(each), uuids),
     }
+
+
+def link(source: str, target: str) -> Row:
+    """The row of a HasMember that the registry makes itself, between two UUIDs."""
+    own = new_id()
+    attributes = {"id": own, "associationType": names.HAS_MEMBER, "sourceObject": source, "targetObject": target}
+    received = RegistryObject("Association", attributes)
+    association = Association(
+        entry_uuid=own, type=names.HAS_MEMBER, source=source, target=target, received=received
+    )
+    return _association_row(association, {own: own})
 
 
 def _references(submission: Submission, uuids: Mapping[str, str]) -> Iterator[Reference]:

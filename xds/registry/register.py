@@ -26,6 +26,7 @@ from sqlalchemy import (
 from xds.errors import RegistryError, RegistryFailure
 from xds.metadata import names
 from xds.registry.prepare import (
+    ASSOCIATION_TYPES,
     Claim,
     Prepared,
     Reference,
@@ -35,7 +36,6 @@ from xds.registry.prepare import (
     numbered,
     words_of,
 )
-from xds.registry.rows import ASSOCIATION_TYPES
 from xds.registry.rules import broken
 from xds.store import schema
 from xds.store.codes import Codes
@@ -290,9 +290,9 @@ def _replace(connection: Connection, set_uuid: bytes, patient_pk: int, each: Rep
     # The folders it was in, but for those into which the submission itself puts the replacement.
     folders = sorted(_folders_of(connection, each.replaced) - _folders_of(connection, each.replacement))
     if folders:
-        members = [link(names.HAS_MEMBER, uuid_urn(own), uuid_urn(each.replacement)) for own in folders]
+        members = [link(uuid_urn(own), uuid_urn(each.replacement)) for own in folders]
         companions = [
-            link(names.HAS_MEMBER, uuid_urn(set_uuid), uuid_urn(member["entry_uuid"])) for member in members
+            link(uuid_urn(set_uuid), uuid_urn(member["entry_uuid"])) for member in members
         ]
         rows = [{**row, "patient_pk": patient_pk} for row in (*members, *companions)]
         connection.execute(_INSERTS["association"], rows)

@@ -6,24 +6,26 @@ It must never be asked to read without the caller's visibility being part of the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection
 
 from xds.errors import RegistryFailure
 from xds.metadata.model import Slot, Submission
-from xds.registry import rows
+from xds.registry import elements, rows
+from xds.registry.elements import Elements
 from xds.registry.prepare import Prepared, prepare, words_of
 from xds.registry.queries import STORED_QUERIES
 from xds.registry.queries.parameters import Shape, read
 from xds.registry.register import register
 from xds.registry.rules import broken
-from xds.store import schema
 from xds.store.codes import Codes
-from xds.store.database import Database
+from xds.store.database import Compiled, Database
+
+#: Far more than well-behaved callers need; others start over.
+_KEPT_STATEMENTS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class Registry:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._codes = Codes(database)
+        self._statements: dict[Any, Compiled] = {}
 
     def prepare(self, submission: Submission) -> Prepared:
         """All work on a valid submission that needs no lock."""
@@ -52,7 +55,7 @@ class Registry:
         """Write a submission in the caller's transaction; False when it is an identical repeat."""
         return register(connection, prepared, self._codes)
 
-    def query(self, query: StoredQuery) -> list[bytes]:
+    def query(self, query: StoredQuery) -> Elements:
         """The elements of the answer's RegistryObjectList, ready to send. Raises RegistryFailure."""
         module = STORED_QUERIES.get(query.id)
         if module is None:
@@ -60,16 +63,28 @@ class Registry:
         shape, bound = read(
             query.parameters, module.PARAMETERS, module.ALTERNATIVES, self._codes, leaf=query.leaf
         )
-        with self._database.read() as connection:
-            found = connection.execute(_statement(query.id, shape), bound).all()
+        found = self._database.fetch(self._compiled(query.id, shape, bound), bound)
         if not query.leaf:
-            return rows.write_references(found, self._codes)
-        if module.ONE_PATIENT and len({row.pid for row in found if row.kind != schema.KIND_ASSOCIATION}) > 1:
+            return elements.write_references(found, self._codes)
+        if module.ONE_PATIENT and len({row[rows.PID] for row in found} - {None}) > 1:
             raise RegistryFailure(broken("query-single-patient"))
-        return rows.write(found, self._codes)
+        return elements.write(found, self._codes)
 
+    def _compiled(self, query_id: str, shape: Shape, bound: Mapping[str, Any]) -> Compiled:
+        """A query's statement, made once for each shape and size: making it costs more than a small query.
 
-@lru_cache(maxsize=512)
-def _statement(query_id: str, shape: Shape) -> Any:
-    """A query's statement for a shape, built once: building costs more than a small patient's query."""
-    return STORED_QUERIES[query_id].statement(shape)
+        Lists are as long as the next power of two, so that there are few sizes.
+        """
+        sizes = tuple(
+            (name, 1 << (len(value) - 1).bit_length()) for name, value in bound.items() if isinstance(value, list)
+        )
+        key = query_id, shape, sizes
+        compiled = self._statements.get(key)
+        if compiled is None:
+            statement = STORED_QUERIES[query_id].statement(shape)
+            longest = dict(bound) | {name: [bound[name][0]] * size for name, size in sizes}
+            compiled = self._database.compile(statement, longest)
+            if len(self._statements) >= _KEPT_STATEMENTS:
+                self._statements.clear()
+            self._statements[key] = compiled
+        return compiled

@@ -108,7 +108,7 @@ RULES: Final[Mapping[str, Rule]] = {
         Code.STORED_QUERY_PARAM_NUMBER,
     ),
     "query-parameter-many": Rule(
-        "A parameter must not have more than 10,000 values, nor be repeated more than 20 times: ask in several queries.",
+        "A parameter must not have more than 8,192 values, nor be repeated more than 20 times: ask in several queries.",
         "this registry's own limit",
         Code.STORED_QUERY_PARAM_NUMBER,
     ),

@@ -1,8 +1,8 @@
 """The document repository: which bytes belong to which DocumentEntry.uniqueId.
 
-The transactions call `put`, `record` and `find`. Bytes are put first and are invisible until `record` has written
-their row in the same database transaction that registers the metadata; what a crash leaves is for sweep.py.
-It must never change a byte, and never hand out bytes that are not the ones it took in.
+The transactions call `put`, `record` and `find`. Bytes are put first and are invisible until `record` has
+written their row in the same database transaction that registers the metadata; what a crash leaves is for
+sweep.py. It must never change a byte, and never hand out bytes that are not the ones it took in.
 """
 
 from __future__ import annotations
@@ -70,15 +70,20 @@ class Repository:
         self._database = database
 
     def put(self, documents: Sequence[NewDocument]) -> tuple[PutDocument, ...]:
-        """Make the bytes of a submission durable; not visible before `record`. Raises DamagedDocument."""
+        """Make the bytes of a submission durable; not visible before `record`.
+
+        All or nothing. Raises DamagedDocument, and OSError when the disk does not take them.
+        """
         put: list[PutDocument] = []
         for each in documents:
             staged = each.staged
             try:
                 key = self.store.put(staged)
-            except FileNotFoundError:  # swept away under our hands, as in `record`
+            except OSError as error:
                 self.remove(put)
-                raise DamagedDocument from None
+                if isinstance(error, FileNotFoundError):  # swept away under our hands, as in `record`
+                    raise DamagedDocument from None
+                raise
             put.append(
                 PutDocument(each.unique_id, each.mime_type, key, staged.size, staged.sha1, staged.sha256)
             )

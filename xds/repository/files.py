@@ -1,13 +1,14 @@
 """Document bytes in a folder on a local disk.
 
-`documents/YYYY/MM/DD/HH/<random>` for what is published, `staging/` for what is arriving; both in one file system,
-so that publishing is a rename. A key never says whose document it is. Files are never changed once published.
+`documents/YYYY/MM/DD/HH/<random>` for what is published, `staging/` for what is arriving; both in one file
+system, so that publishing is a rename. A key never says whose document it is. Published files never change.
 """
 
 from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,10 +32,17 @@ class FolderStore:
         _sync_file(staged.path)
         made = _make_folders(target.parent, self._documents)
         os.rename(staged.path, target)
-        # The rename and each new folder are names in a folder: they last when that folder is on disk.
-        for folder in (target.parent, *made):
-            _sync_folder(folder)
+        try:
+            # The rename and each new folder are names in a folder: they last when that folder is on disk.
+            for folder in (target.parent, *made):
+                _sync_folder(folder)
+        except OSError:
+            self.remove(key)
+            raise
         return key
+
+    def has_room(self, size: int) -> bool:
+        return shutil.disk_usage(self.root).free >= size
 
     def open(self, key: str) -> BinaryIO:
         return open(self._documents / key, "rb")

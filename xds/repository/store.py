@@ -1,7 +1,7 @@
 """What a place for document bytes must be able to do.
 
-`files.py` is the folder on disk; other engines implement the same methods. The repository calls them in one order:
-bytes first, database row second, so that a crash leaves at most bytes that nobody can see.
+`files.py` is the folder on disk; other engines implement the same methods. The repository calls them in one
+order: bytes first, database row second, so that a crash leaves at most bytes that nobody can see.
 """
 
 from __future__ import annotations
@@ -19,7 +19,13 @@ class DocumentStore(Protocol):
     staging: StagingFolder
 
     def put(self, staged: Staged) -> str:
-        """Take over staged bytes and make them durable; returns their key. The staged file is gone afterwards."""
+        """Take over staged bytes and make them durable; returns their key. The staged file is gone then.
+
+        Raises OSError, and then keeps no bytes under any key.
+        """
+
+    def has_room(self, size: int) -> bool:
+        """Whether `size` more bytes can be taken."""
 
     def open(self, key: str) -> BinaryIO:
         """The bytes, for reading; raises FileNotFoundError."""

@@ -1,7 +1,7 @@
 """Removes bytes that were staged or put but never registered: what a crash or a cut connection leaves behind.
 
-Run by `xds sweep`, from cron or a timer, on any node. It removes nothing younger than the grace time, which must be
-longer than the longest upload and registration; it lists only the hours since its last run.
+Run by `xds sweep`, from cron or a timer, on any node. It removes nothing younger than the grace time, which
+must be longer than the longest upload and registration; it lists only the hours since its last run.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _KNOWN: Final = select(stored_document.c.blob_key).where(
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What a sweep removed: files of unfinished requests, put documents without a row, and the bytes in them all."""
+    """What a sweep removed: files of unfinished requests, put documents without a row, and their bytes."""
 
     staged: int
     unregistered: int
@@ -35,7 +35,7 @@ class Swept:
 
 
 def sweep(database: Database, store: DocumentStore, *, grace: timedelta, everything: bool = False) -> Swept:
-    """Remove stray bytes older than `grace`; `everything` lists all hours, not only those since the last sweep."""
+    """Remove stray bytes older than `grace`, of the hours since the last sweep or of `everything`."""
     before = datetime.now(UTC) - grace
     staged = unregistered = size = 0
     for file in store.forgotten(before):
@@ -45,7 +45,7 @@ def sweep(database: Database, store: DocumentStore, *, grace: timedelta, everyth
         since = "" if everything else connection.execute(_WATERMARK).scalar_one_or_none() or ""
     for keys in _batches(store.keys(since, before), 500):
         # Alone with the database: what has no row now and is removed here is missed by `Repository.record`,
-        # which then refuses, so that even a grace time that is too short never loses an acknowledged document.
+        # which then refuses: even a grace time that is too short never loses an acknowledged document.
         with database.write() as connection:
             known = set(connection.execute(_KNOWN, {"keys": keys}).scalars())
             for key in keys:

@@ -11,8 +11,10 @@ import fcntl
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +22,15 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Engine,
+    Executable,
+    create_engine,
+    event,
+    make_url,
+)
 from sqlalchemy.exc import ArgumentError
 
 from xds.errors import SettingsError
@@ -42,8 +52,36 @@ _PRAGMAS: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A statement as the driver takes it: its text, and where the value of each placeholder is found.
+
+    A place is the name of a bound value and, when that is a list, an index; `constants` are the statement's own.
+    """
+
+    text: str
+    places: tuple[tuple[str, int | None], ...]
+    constants: Mapping[str, Any]
+
+    def values(self, bound: Mapping[str, Any]) -> tuple[Any, ...]:
+        """The values for the placeholders; a list that is shorter than its places repeats its last value."""
+        given = {**self.constants, **bound}
+        return tuple(
+            given[name] if index is None else given[name][min(index, len(given[name]) - 1)]
+            for name, index in self.places
+        )
+
+
+def _constant(name: str, bind: BindParameter[Any]) -> Iterator[tuple[str, Any]]:
+    """The value of a statement's own parameter, or the values of its list."""
+    if bind.expanding:
+        yield from ((f"{name}_{index}", value) for index, value in enumerate(bind.value or (), 1))
+    else:
+        yield name, bind.value
+
+
 class Database:
-    """One engine and the three ways to use it: `read`, `snapshot`, `write`.
+    """One engine and the ways to use it: `fetch`, `read`, `snapshot`, `write`.
 
     Safe to share between threads; each worker process opens its own.
     """
@@ -67,7 +105,48 @@ class Database:
         self._readers = self.engine.execution_options(xds_begin=None)
         self._snapshots = self.engine.execution_options(xds_begin="BEGIN")
         self._writers = self.engine.execution_options(xds_begin="BEGIN IMMEDIATE")
+        self._ready: deque[Any] = deque()
         self._queue = _Queue(self.path.with_name(self.path.name + ".lock"))
+
+    def compile(self, statement: Executable, bound: Mapping[str, Any]) -> Compiled:
+        """The text of a statement for values like `bound`: lists may be shorter later, not longer."""
+        places: dict[str, tuple[str, int | None]] = {}
+        for name, value in bound.items():
+            if isinstance(value, list):
+                places |= {f"{name}_{index + 1}": (name, index) for index in range(len(value))}
+            else:
+                places[name] = (name, None)
+        compiled: Any = statement.params(bound).compile(  # type: ignore[attr-defined]
+            dialect=self.engine.dialect, compile_kwargs={"render_postcompile": True}
+        )
+        constants = {
+            name: value
+            for bind, own in compiled.bind_names.items()
+            if own not in bound
+            for name, value in _constant(own, bind)
+        }
+        return Compiled(
+            compiled.string, tuple(places.get(name, (name, None)) for name in compiled.positiontup), constants
+        )
+
+    def fetch(self, compiled: Compiled, bound: Mapping[str, Any]) -> list[Any]:
+        """All rows of one compiled statement, as plain tuples.
+
+        The hot path of every read: it goes to the driver, on a connection that is kept ready for it.
+        """
+        try:
+            raw = self._ready.pop()
+        except IndexError:
+            raw = self._raw_connection()
+        rows: list[Any] = raw.execute(compiled.text, compiled.values(bound)).fetchall()
+        self._ready.append(raw)  # not after an error: then it is closed with its last reference
+        return rows
+
+    def _raw_connection(self) -> Any:
+        pooled = self.engine.raw_connection()
+        raw = pooled.driver_connection
+        pooled.detach()
+        return raw
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -109,7 +188,9 @@ class Database:
         return here == ScriptDirectory(str(_MIGRATIONS)).get_current_head()
 
     def close(self) -> None:
-        """Close every pooled connection."""
+        """Close every connection that is not in use."""
+        while self._ready:
+            self._ready.pop().close()
         self.engine.dispose()
 
 

@@ -7,13 +7,11 @@ that knows SQL types. It must never hold a statement.
 
 from __future__ import annotations
 
-import uuid
 from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
     Column,
-    Dialect,
     Index,
     Integer,
     LargeBinary,
@@ -21,9 +19,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
-    Uuid,
 )
-from sqlalchemy.types import TypeDecorator, TypeEngine
 
 #: Every constraint has a name, so that a migration can find it on both engines.
 NAMES: Final = {
@@ -39,24 +35,8 @@ Big: Final = BigInteger().with_variant(Integer, "sqlite")
 Small: Final = SmallInteger().with_variant(Integer, "sqlite")
 
 
-class UuidBytes(TypeDecorator[bytes]):
-    """A UUID as its 16 bytes in Python: a BLOB on SQLite, the native type on PostgreSQL."""
-
-    impl = LargeBinary
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        if dialect.name == "postgresql":
-            return dialect.type_descriptor(Uuid(as_uuid=True))
-        return dialect.type_descriptor(LargeBinary())
-
-    def process_bind_param(self, value: bytes | None, dialect: Dialect) -> Any:
-        if value is not None and dialect.name == "postgresql":
-            return uuid.UUID(bytes=value)
-        return value
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> bytes | None:
-        return value.bytes if isinstance(value, uuid.UUID) else value
+#: A UUID as its 16 bytes, on every engine: no conversion on the way in or out.
+UuidBytes: Final = LargeBinary(16)
 
 
 def _clustered(name: str, *content: Any) -> Table:
@@ -108,7 +88,7 @@ document_entry = _clustered(
     Column("uid_key", UuidBytes, nullable=False),
     Column("hash", LargeBinary),  # SHA-1, 20 bytes
     Column("facets", Text, nullable=False),  # what is searched and repeats: registry/facets.py
-    Column("body", LargeBinary, nullable=False),  # compressed ebRIM children: store/bodies.py
+    Column("body", LargeBinary, nullable=False),  # compressed element: registry/elements.py
     Index("uq_document_entry_uuid", "entry_uuid", unique=True),
     Index("ix_document_entry_find", "patient_pk", "status", "creation_time", "type_code", "class_code"),
 )
@@ -168,7 +148,7 @@ association = _clustered(
     Column("source_uuid", UuidBytes, nullable=False),
     Column("target_uuid", UuidBytes, nullable=False),
     Column("home_pk", Integer),
-    Column("body", LargeBinary),  # only when it carries slots or documentation
+    Column("body", LargeBinary, nullable=False),
     Index("uq_association_uuid", "entry_uuid", unique=True),
     Index("ix_association_source", "source_uuid"),
     Index("ix_association_target", "target_uuid"),

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from xds.errors import RegistryError, RegistryFailure
 from xds.metadata import names
 from xds.metadata.ebrim import read_object
+from xds.registry.elements import Elements
 from xds.registry.registry import StoredQuery
 from xds.registry.rules import broken
 from xds.transactions.responses import adhoc_query_response
 from xds.transactions.schema import required
 from xds.transactions.transaction import Body, Node, Transaction
-from xds.transport.message import Message
+from xds.transport.message import Message, Text
 
 _OPTION = f"{{{names.QUERY}}}ResponseOption"
 _QUERY = f"{{{names.RIM}}}AdhocQuery"
@@ -28,19 +29,19 @@ def read(message: Message) -> StoredQuery:
     return StoredQuery(query.get("id", ""), read_object(query).slots, _LEAF[return_type])
 
 
-def do(node: Node, request: StoredQuery) -> list[bytes]:
+def do(node: Node, request: StoredQuery) -> Elements:
     """The elements found."""
     return node.registry.query(request)
 
 
-def write(result: list[bytes]) -> Body:
+def write(result: Elements) -> Body:
     """Success, also when nothing was found (ITI TF-2 3.18.4.1.3)."""
-    return (adhoc_query_response(result),)
+    return adhoc_query_response(Text(result.size, result.chunks))
 
 
 def refuse(errors: Sequence[RegistryError], reference: str) -> Body:
     """Failure, with no objects."""
-    return (adhoc_query_response((), errors, reference),)
+    return adhoc_query_response(None, errors, reference)
 
 
 TRANSACTION = Transaction(

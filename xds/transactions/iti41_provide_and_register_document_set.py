@@ -1,7 +1,7 @@
 """ITI-41 Provide and Register Document Set-b: documents with their metadata, all or nothing (ITI TF-2 3.41).
 
-Bytes are put where they last, then metadata and document rows are written in one database transaction, then the
-answer goes out. A crash in between leaves bytes that nobody can see, for sweep.py; never a row without bytes.
+Bytes are put where they last, then metadata and document rows are written in one database transaction, then
+the answer goes out. A crash in between leaves bytes that nobody can see, never a row without bytes.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from xds.metadata.entries import with_repository_values
 from xds.metadata.model import RegistryObject
 from xds.metadata.validation import check, submission
 from xds.repository.documents import DamagedDocument, NewDocument, PutDocument
+from xds.store.trouble import no_room
 from xds.transactions import iti42_register_document_set as iti42
 from xds.transactions.rules import broken
 from xds.transactions.schema import required
@@ -111,12 +112,13 @@ def do(node: Node, request: Provided) -> None:
         with node.database.write() as connection:
             new = node.registry.register(connection, prepared)
             unneeded = repository.record(connection, put) if new else put
-    except RegistryFailure:
-        repository.remove(put)
-        raise
     except DamagedDocument:
         raise RegistryFailure(_broken("node-busy")) from None
-    # Any other error leaves the bytes to the sweep: whether the transaction was committed is not known then.
+    except Exception as error:
+        # Any other error leaves the bytes to the sweep: nobody knows then whether there was a commit.
+        if isinstance(error, RegistryFailure) or no_room(error):
+            repository.remove(put)
+        raise
     repository.remove(unneeded)
 
 

@@ -1,18 +1,24 @@
-"""ITI-43 Retrieve Document Set: documents by their ids, streamed, checked against their hash (ITI TF-2 3.43)."""
+"""ITI-43 Retrieve Document Set: documents by id, streamed, checked against their hash (ITI TF-2 3.43)."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from xds.errors import RegistryError, RegistryFailure
 from xds.metadata import names
 from xds.repository.documents import DamagedDocument, StoredDocument
 from xds.transactions.responses import registry_response
 from xds.transactions.rules import broken
-from xds.transactions.transaction import Body, Node, Transaction
+from xds.transactions.transaction import Body, Node, Transaction, log_refusal
 from xds.transport.message import Attachment, Message
 from xds.transport.xml import escape
+
+log = logging.getLogger("xds")
+
+_NUMBER: Final = "ITI-43"
 
 #: Small documents that were read to be verified are not read twice, up to this many bytes of one answer.
 _HOLD = 4 * 1024 * 1024
@@ -25,7 +31,7 @@ _DOCUMENT = f"{{{names.XDS}}}DocumentUniqueId"
 
 @dataclass(frozen=True, slots=True)
 class DocumentRequest:
-    """One document as asked for; `home` is None when it was not given, and is then not in the answer either."""
+    """One document as asked for; `home` is None when it was not given, and then not in the answer either."""
 
     home: str | None
     repository_unique_id: str
@@ -63,7 +69,7 @@ def read(message: Message) -> Retrieve:
 
 
 def do(node: Node, request: Retrieve) -> Retrieved:
-    """Find and verify each document; one that fails has an error of its own and does not hinder the others."""
+    """Find and verify each document; one that fails has its own error and does not hinder the others."""
     if len(request.requests) > node.limits.parts:
         raise RegistryFailure(broken("retrieve-number"))
     own = node.repository.unique_id
@@ -88,6 +94,7 @@ def do(node: Node, request: Retrieve) -> Retrieved:
             try:
                 content = node.repository.verify(document)
             except DamagedDocument:
+                log.error("%s %s damaged or missing: %s", request.reference, _NUMBER, document.key)
                 errors.append(
                     broken(
                         "retrieve-intact", f"{where}/DocumentUniqueId", detail=f"({each.document_unique_id})"
@@ -96,6 +103,8 @@ def do(node: Node, request: Retrieve) -> Retrieved:
                 continue
             held += len(content or b"")
             documents.append((each, _attachment(node, document, content if held <= _HOLD else None)))
+    if errors:
+        log_refusal(request.reference, _NUMBER, errors)
     return Retrieved(tuple(documents), tuple(errors), request.reference)
 
 
@@ -107,7 +116,7 @@ def _attachment(node: Node, document: StoredDocument, content: bytes | None) -> 
 
 
 def write(result: Retrieved) -> Body:
-    """The response with each document where it belongs; ids are echoed as they were asked (ITI TF-2 3.43.4.2)."""
+    """The response with each document in its place; ids are echoed as they were asked (ITI TF-2 3.43.4.2)."""
     status = names.SUCCESS
     if result.errors:
         status = names.PARTIAL_SUCCESS if result.documents else names.FAILURE
@@ -139,7 +148,7 @@ def refuse(errors: Sequence[RegistryError], reference: str) -> Body:
 
 
 TRANSACTION = Transaction(
-    number="ITI-43",
+    number=_NUMBER,
     name="Retrieve Document Set",
     action="urn:ihe:iti:2007:RetrieveDocumentSet",
     response_action="urn:ihe:iti:2007:RetrieveDocumentSetResponse",

@@ -5,28 +5,33 @@ Transactions write their answers here, so that statuses, severities and referenc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from xds.errors import RegistryError
 from xds.metadata import names
+from xds.transport.message import Text
 from xds.transport.xml import escape
 
 _RS: Final = f'xmlns:rs="{names.RS}"'
-_STATUS: Final = {True: names.SUCCESS, False: names.FAILURE}
+#: More errors than anybody reads; the answer to a bad message must not outgrow it.
+_MOST: Final = 500
 
 
 def error_list(errors: Sequence[RegistryError], reference: str) -> bytes:
     """rs:RegistryErrorList, or nothing; every sentence ends with its rule and the request's reference number.
 
     codeContext must be filled and the element be empty; location is the object and attribute (ITI TF-3 4.2.4.1).
+    Of more than 500 errors the first 500 are written, and the last of them says how many are not.
     """
     if not errors:
         return b""
     worst = names.SEVERITY_WARNING if all(error.warning for error in errors) else names.SEVERITY_ERROR
     parts = [f'<rs:RegistryErrorList highestSeverity="{worst}">']
-    for error in errors:
-        context = f"{error.context} [{error.rule}; reference {reference}]"
+    unlisted = len(errors) - _MOST
+    for number, error in enumerate(errors[:_MOST], start=1):
+        more = f" Errors that are not listed: {unlisted}." if number == _MOST and unlisted > 0 else ""
+        context = f"{error.context}{more} [{error.rule}; reference {reference}]"
         location = f' location="{escape(error.location)}"' if error.location else ""
         severity = names.SEVERITY_WARNING if error.warning else names.SEVERITY_ERROR
         parts.append(
@@ -49,17 +54,14 @@ def registry_response(status: str, errors: Sequence[RegistryError] = (), referen
 
 
 def adhoc_query_response(
-    objects: Iterable[bytes], errors: Sequence[RegistryError] = (), reference: str = ""
-) -> bytes:
-    """query:AdhocQueryResponse; the error list comes first and the object list is always there, as the schema asks."""
+    objects: Text | None, errors: Sequence[RegistryError] = (), reference: str = ""
+) -> tuple[bytes | Text, ...]:
+    """query:AdhocQueryResponse; the error list comes first and the object list is always there (schema)."""
     status = names.FAILURE if errors else names.SUCCESS
-    return b"".join(
-        (
-            f'<query:AdhocQueryResponse xmlns:query="{names.QUERY}" {_RS} xmlns:rim="{names.RIM}"'
-            f' status="{status}">'.encode(),
-            error_list(errors, reference),
-            b"<rim:RegistryObjectList>",
-            *objects,
-            b"</rim:RegistryObjectList></query:AdhocQueryResponse>",
-        )
+    head = (
+        f'<query:AdhocQueryResponse xmlns:query="{names.QUERY}" {_RS} xmlns:rim="{names.RIM}"'
+        f' status="{status}">'.encode()
     )
+    before = head + error_list(errors, reference) + b"<rim:RegistryObjectList>"
+    after = b"</rim:RegistryObjectList></query:AdhocQueryResponse>"
+    return (before, objects, after) if objects else (before, after)

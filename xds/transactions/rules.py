@@ -1,6 +1,6 @@
 """The rules of the transactions themselves: what the parts of a message must be to each other.
 
-docs/errors.md lists them with the rules of the other layers. A sentence must never hold anything from a message.
+docs/errors.md lists them with the rules of the other layers. No sentence holds anything from a message.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ RULES: Final[Mapping[str, Rule]] = {
         Code.REPOSITORY_METADATA_ERROR,
     ),
     "document-for-entry": Rule(
-        "Every DocumentEntry must come with its document: an xds:Document whose id is the entry's id, with its bytes in the"
-        " message.",
+        "Every DocumentEntry must come with its document: an xds:Document whose id is the"
+        " entry's id, with its bytes in the message.",
         _PROVIDE,
         Code.MISSING_DOCUMENT,
     ),
@@ -40,12 +40,14 @@ RULES: Final[Mapping[str, Rule]] = {
         "Every xds:Document must have an id of its own.", _PROVIDE, Code.REPOSITORY_METADATA_ERROR
     ),
     "document-hash": Rule(
-        "The hash in the metadata must be the SHA-1 of the document's bytes: leave it out to have it computed.",
+        "The hash in the metadata must be the SHA-1 of the document's bytes:"
+        " leave it out to have it computed.",
         "ITI TF-2 3.41.4.1.3",
         Code.REPOSITORY_METADATA_ERROR,
     ),
     "document-size": Rule(
-        "The size in the metadata must be the number of the document's bytes: leave it out to have it computed.",
+        "The size in the metadata must be the number of the document's bytes:"
+        " leave it out to have it computed.",
         "ITI TF-2 3.41.4.1.3",
         Code.REPOSITORY_METADATA_ERROR,
     ),
@@ -66,7 +68,8 @@ RULES: Final[Mapping[str, Rule]] = {
         Code.REPOSITORY_ERROR,
     ),
     "retrieve-number": Rule(
-        "One request must not ask for more documents than this node allows (limits.parts): ask in several requests.",
+        "One request must not ask for more documents than this node allows (limits.parts):"
+        " ask in several requests.",
         "ITI TF-3 table 4.2.4.1-2",
         Code.TOO_MANY_RESULTS,
     ),
@@ -75,6 +78,13 @@ RULES: Final[Mapping[str, Rule]] = {
         "ITI TF-3 table 4.2.4.1-2",
         Code.REGISTRY_BUSY,
         Code.REPOSITORY_BUSY,
+    ),
+    "node-full": Rule(
+        "The node has no room left and has stored nothing:"
+        " tell its operator, and send it again later, unchanged.",
+        "ITI TF-3 table 4.2.4.1-2",
+        Code.REGISTRY_OUT_OF_RESOURCES,
+        Code.REPOSITORY_OUT_OF_RESOURCES,
     ),
 }
 

@@ -1,7 +1,7 @@
-"""Is the Body's content what our XML Schema says? Asked once for every message, before anything is read from it.
+"""Is the Body's content what our XML Schema says? Asked once for every message, before it is read.
 
-app.py calls `check`. The schemas are those the node serves with its WSDL. What comes back are sentences of our own:
-the validator's quote values, and those may be about a person.
+app.py calls `check`. The schemas are those the node serves with its WSDL. What comes back are sentences of
+our own: the validator's quote values, and those may be about a person.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _REQUIRED: Final = re.compile(r"The attribute '([^']*)' is required but missing"
 
 
 def check(body: etree._Element, schema: Path) -> list[tuple[str, str]]:
-    """(location, sentence) of everything that breaks the schema; the location is the element's path in the Body."""
+    """(location, sentence) of all that breaks the schema; the location is the element's path in the Body."""
     validator = getattr(_local, "validator", None)
     if validator is None:
         validator = _local.validator = xml.schema(schema)

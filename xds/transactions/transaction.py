@@ -6,6 +6,7 @@ Nothing here knows HTTP, and nothing but the four functions of a transaction kno
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,9 +16,11 @@ from xds.registry.registry import Registry
 from xds.repository.documents import Repository
 from xds.store.database import Database
 from xds.transport.limits import Limits
-from xds.transport.message import Attachment, Message
+from xds.transport.message import Message, Piece
 
-Body = tuple[bytes | Attachment, ...]
+log = logging.getLogger("xds")
+
+Body = tuple[Piece, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +55,9 @@ class Transaction:
     write: Callable[[Any], Body]
     refuse: Callable[[Sequence[RegistryError], str], Body]
     binary: str = ""
+
+
+def log_refusal(reference: str, number: str, errors: Sequence[RegistryError]) -> None:
+    """The one line about what a request did not get, by code and rule; errors.md leads on."""
+    rules = " ".join(sorted({f"{error.code}/{error.rule}" for error in errors}))
+    log.info("%s %s refused %s", reference, number, rules)

@@ -25,6 +25,7 @@ SOAP_FAULT_ACTION: Final = f"{WSA}/soap/fault"
 _HEADERS = ("To", "From", "ReplyTo", "FaultTo", "Action", "MessageID", "RelatesTo")
 #: Header blocks that this module understands, as tags.
 UNDERSTOOD: Final = frozenset(f"{{{WSA}}}{name}" for name in _HEADERS)
+_PREFIX = len(f"{{{WSA}}}")
 #: At most one of each for one recipient (SOAP binding, 3.2); RelatesTo may repeat.
 _SINGLE = frozenset(_HEADERS) - {"RelatesTo"}
 _REPLY = f"{WSA}/reply"
@@ -65,9 +66,9 @@ def read(header: etree._Element | None, version: Version, *, answer: bool = Fals
     found: dict[str, list[etree._Element]] = {}
     for block in () if header is None else header:
         if block.tag in UNDERSTOOD and for_us(block, version):
-            found.setdefault(etree.QName(block).localname, []).append(block)
-    for name in _HEADERS:
-        if name in _SINGLE and len(found.get(name, ())) > 1:
+            found.setdefault(str(block.tag)[_PREFIX:], []).append(block)
+    for name, blocks in found.items():
+        if len(blocks) > 1 and name in _SINGLE:
             raise AddressingFault(
                 "InvalidAddressingHeader",
                 f"The header wsa:{name} stands more than once.",

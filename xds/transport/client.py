@@ -21,8 +21,8 @@ from xds.errors import ClientError, Fault
 from xds.transport import addressing, soap
 from xds.transport.limits import Limits
 from xds.transport.message import (
-    Attachment,
     Message,
+    Piece,
     Received,
     open_message,
     receive,
@@ -70,7 +70,7 @@ class SoapClient:
         self,
         url: str,
         action: str,
-        body: tuple[bytes | Attachment, ...],
+        body: tuple[Piece, ...],
         mtom: bool,
         headers: bytes,
         limits: Limits,

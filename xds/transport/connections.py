@@ -1,10 +1,11 @@
 """Hanging up on senders that went silent in the middle of a request.
 
-timed.py calls it when a read takes too long. The server does not say which connection a request came by, so the
-kernel is asked: among the connections this process has accepted, the ones that are silent, or that drip, are told that
-nothing more will be read from them. The read then ends and the sender still gets its answer. An idle keep-alive
-connection may be closed with them, which every HTTP client copes with. It must never touch a connection that this
-process opened itself. Linux only; elsewhere silent senders hold their thread.
+timed.py calls it when a read takes too long. The server does not say which connection a request came by, so
+the kernel is asked: of the connections that this process has accepted, as many as there are late reads are
+told that nothing more will be read from them, those first whose sender is silent and has had no answer. The
+read then ends and the sender still gets its answer. It must never touch a connection that this process opened
+itself, or that it is sending on. Linux only; elsewhere silent senders hold their thread
+(docs/decisions/0008-silent-senders.md).
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ import socket
 import struct
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from typing import Final
 
-# struct tcp_info of linux/tcp.h: tcpi_last_data_recv, in milliseconds, and tcpi_bytes_received.
-_LAST_DATA: Final = struct.Struct("52xI")
-_RECEIVED: Final = struct.Struct("128xQ")
-_INFO_BYTES: Final = 136
+# struct tcp_info of linux/tcp.h: tcpi_last_data_sent and tcpi_last_data_recv, milliseconds ago;
+# tcpi_bytes_acked and tcpi_bytes_received.
+_INFO: Final = struct.Struct("44xI4xI64xQQ")
 #: Fewer bytes than this in `idle_seconds` is silence too: a read starts with as many (timed.FIRST_READ).
 _DRIP_BYTES: Final = 16 * 1024
 
@@ -29,32 +30,45 @@ class SilentConnections:
 
     def __init__(self) -> None:
         self._seen: dict[tuple[object, ...], int] = {}
+        self._told: set[tuple[object, ...]] = set()
 
     def forget(self) -> None:
         """Nobody is overdue any more."""
         self._seen = {}
+        self._told = set()
 
-    def hang_up(self, idle_seconds: float) -> int:
-        """Stop receiving on connections silent for `idle_seconds`, or dripping since the last look; how many."""
-        seen, count = {}, 0
-        for connection, peer in _accepted():
-            info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_BYTES)
-            if len(info) < _INFO_BYTES:
-                continue
-            silent = _LAST_DATA.unpack_from(info)[0] >= idle_seconds * 1000
-            seen[peer] = _RECEIVED.unpack_from(info)[0]
-            drips = 0 < seen[peer] - self._seen.get(peer, seen[peer]) < _DRIP_BYTES / max(idle_seconds, 1)
-            if silent or drips:
-                connection.shutdown(socket.SHUT_RD)
-                count += 1
+    def hang_up(self, idle_seconds: float, most: int) -> int:
+        """Stop receiving on `most` connections silent for `idle_seconds`, or dripping since the last look.
+
+        Returns how many it were. First come those that we owe an answer, of them the longest silent.
+        """
+        seen, suspects = {}, []
+        with ExitStack() as held:
+            for connection, peer in _accepted():
+                held.enter_context(connection)
+                info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO.size)
+                if len(info) < _INFO.size:
+                    continue
+                sent, received, acked, seen[peer] = _INFO.unpack(info)
+                drips = 0 < seen[peer] - self._seen.get(peer, seen[peer]) < _DRIP_BYTES / max(idle_seconds, 1)
+                if (min(sent, received) >= idle_seconds * 1000 or drips) and peer not in self._told:
+                    # Who was answered after the last word is between two requests, and is idle by right.
+                    answered = sent <= received and acked > 0
+                    suspects.append((answered, -received, peer, connection))
+            suspects.sort(key=lambda suspect: suspect[:2])
+            for _, _, peer, connection in suspects[:most]:
+                with suppress(OSError):  # reset meanwhile
+                    connection.shutdown(socket.SHUT_RD)
+                self._told.add(peer)
         self._seen = seen
-        return count
+        self._told &= seen.keys()
+        return len(suspects[:most])
 
 
 def _accepted() -> Iterator[tuple[socket.socket, tuple[object, ...]]]:
     """The connections that came in at an address this process listens on, and who they are from.
 
-    The sockets are duplicates and are closed again; the connections stay the server's.
+    The sockets are duplicates, for the caller to close; the connections stay the server's.
     """
     if sys.platform != "linux":
         return
@@ -75,8 +89,9 @@ def _accepted() -> Iterator[tuple[socket.socket, tuple[object, ...]]]:
             open_.append(duplicate)
     for connection in open_:
         try:
-            with connection:
-                if connection.getsockname()[1] in ports:
-                    yield connection, connection.getpeername()
+            if connection.getsockname()[1] in ports:
+                yield connection, connection.getpeername()
+                continue
         except OSError:  # reset meanwhile
-            continue
+            pass
+        connection.close()

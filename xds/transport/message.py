@@ -36,6 +36,8 @@ XOP_TYPE: Final = "application/xop+xml"
 _INCLUDE = f"{{{XOP}}}Include"
 #: The most that XOP parts may put back into the SOAP header, where certificates and signatures travel.
 HEADER_INCLUDE_BYTES: Final = 64 * 1024
+#: An answer larger than this goes out in chunks of about this size.
+LARGE: Final = 96 * 1024
 _CHARSETS = frozenset({"", "utf-8", "utf8", "utf-16", "us-ascii"})
 
 
@@ -136,6 +138,17 @@ class Attachment:
 
 
 @dataclass(frozen=True, slots=True)
+class Text:
+    """XML that is made while it is sent: `size` is exact in bytes, and `chunks` gives it from the start."""
+
+    size: int
+    chunks: Callable[[], Iterator[bytes]]
+
+
+Piece = bytes | Text | Attachment
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """The wsa:Action of an answer and the XML of its body.
 
@@ -144,7 +157,7 @@ class Answer:
     """
 
     action: str
-    body: tuple[bytes | Attachment, ...]
+    body: tuple[Piece, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,57 +342,87 @@ def write_answer(answer: Answer, message: Message, mtom: bool) -> tuple[str, int
 
 
 def write(
-    version: Version, header: str, body: tuple[bytes | Attachment, ...], mtom: bool, action: str = ""
+    version: Version, header: str, body: tuple[Piece, ...], mtom: bool, action: str = ""
 ) -> tuple[str, int, Iterable[bytes]]:
     """Lay out an envelope. `header` is XML of header blocks; `action` is named in the content type if given.
 
-    A message without attachments comes as a list of one bytes object, others as a generator that opens one
-    attachment at a time.
+    A small message comes as a list of one bytes object, others as a generator that opens one attachment at a time:
+    the first chunk is on its way while the next is made, and memory does not grow with the answer.
     """
     before, after = soap.envelope(version, header)
     pieces = (before, *body, after)
     named = f'; action="{action}"' if action else ""
     inner = WORDS[version].media_type
-    if not mtom:
-        content_type = f"{inner}; charset=utf-8{named if version is Version.SOAP12 else ''}"
-        if not any(isinstance(piece, Attachment) for piece in pieces):
-            data = b"".join(piece for piece in pieces if isinstance(piece, bytes))
-            return content_type, len(data), [data]
-        length = sum(len(p) if isinstance(p, bytes) else (p.size + 2) // 3 * 4 for p in pieces)
-        return content_type, length, _plain(pieces)
-    return _multipart(pieces, inner, named)
+    if mtom:
+        return _multipart(pieces, inner, named)
+    content_type = f"{inner}; charset=utf-8{named if version is Version.SOAP12 else ''}"
+    length = sum(map(_plain_size, pieces))
+    if length <= LARGE:
+        return content_type, length, [b"".join(_plain(pieces))]
+    return content_type, length, _gathered(_plain(pieces))
 
 
-def _exact(attachment: Attachment) -> Iterator[bytes]:
-    """The chunks of an attachment; an error when they are not `size` bytes, as that was announced."""
+def _plain_size(piece: Piece) -> int:
+    match piece:
+        case bytes():
+            return len(piece)
+        case Text():
+            return piece.size
+        case Attachment():
+            return (piece.size + 2) // 3 * 4
+
+
+def _exact(piece: Attachment | Text) -> Iterator[bytes]:
+    """The chunks of a piece; an error when they are not `size` bytes, as that was announced."""
     size = 0
-    for chunk in attachment.chunks():
+    for chunk in piece.chunks():
         size += len(chunk)
-        if size > attachment.size:
+        if size > piece.size:
             break
         yield chunk
-    if size != attachment.size:
-        raise RuntimeError("an attachment does not have the size it was announced with")
+    if size != piece.size:
+        raise RuntimeError("a part of an answer does not have the size it was announced with")
 
 
-def _plain(pieces: tuple[bytes | Attachment, ...]) -> Iterator[bytes]:
+def _plain(pieces: tuple[Piece, ...]) -> Iterator[bytes]:
     for piece in pieces:
-        if isinstance(piece, bytes):
-            yield piece
-            continue
-        rest = b""
-        for chunk in _exact(piece):
-            data = rest + chunk if rest else chunk
-            whole = len(data) - len(data) % 3
-            rest = data[whole:]
-            if whole:
-                yield base64.b64encode(data[:whole] if rest else data)
-        if rest:
-            yield base64.b64encode(rest)
+        match piece:
+            case bytes():
+                yield piece
+            case Text():
+                yield from _exact(piece)
+            case Attachment():
+                yield from _base64(_exact(piece))
+
+
+def _base64(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    rest = b""
+    for chunk in chunks:
+        data = rest + chunk if rest else chunk
+        whole = len(data) - len(data) % 3
+        rest = data[whole:]
+        if whole:
+            yield base64.b64encode(data[:whole] if rest else data)
+    if rest:
+        yield base64.b64encode(rest)
+
+
+def _gathered(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in chunks of at least LARGE, but for the last: each costs the server a turn."""
+    gathered: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        gathered.append(chunk)
+        size += len(chunk)
+        if size >= LARGE:
+            yield b"".join(gathered)
+            gathered, size = [], 0
+    if gathered:
+        yield b"".join(gathered)
 
 
 def _multipart(
-    pieces: tuple[bytes | Attachment, ...], inner: str, named: str
+    pieces: tuple[Piece, ...], inner: str, named: str
 ) -> tuple[str, int, Iterable[bytes]]:
     token = secrets.token_hex(16)
     boundary = f"MIMEBoundary_{token}"
@@ -388,8 +431,8 @@ def _multipart(
     parts: list[tuple[bytes, Attachment]] = []
     xml_pieces: list[bytes] = []
     for piece in pieces:
-        if isinstance(piece, bytes):
-            xml_pieces.append(piece)
+        if not isinstance(piece, Attachment):
+            xml_pieces += _plain((piece,))
             continue
         identifier = f"{len(parts) + 1}.{token}@xds"
         xml_pieces.append(f'<xop:Include xmlns:xop="{XOP}" href="cid:{identifier}"/>'.encode())

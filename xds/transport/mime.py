@@ -12,6 +12,7 @@ import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, Protocol
 
 from python_multipart.exceptions import MultipartParseError
@@ -49,7 +50,8 @@ def too_large(what: str, setting: str, limit: int) -> Fault:
     )
 
 
-def media_type(value: str) -> tuple[str, dict[str, str]]:
+@lru_cache(maxsize=256)
+def media_type(value: str) -> tuple[str, Mapping[str, str]]:
     """The type, in lower case, and the parameters of a Content-Type; of repeated ones the first counts."""
     parameters: dict[str, str] = {}
     for name, quoted, plain in _PARAMETER.findall(value):

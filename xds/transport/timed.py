@@ -1,9 +1,10 @@
 """A request body that cannot keep us waiting for ever.
 
-Every endpoint wraps its input in a `TimedStream`. The server's `read` blocks for as long as the sender is silent and
-knows no time-out, so one thread watches all reads; when one takes too long, connections.py hangs up on those who are
-silent, and the read ends. It must never answer while a read is under way: Granian 2.8.7 then stands still, the whole
-worker, until that client closes its connection (docs/decisions/0008-silent-senders.md).
+Every endpoint wraps its input in a `TimedStream`. The server's `read` blocks for as long as the sender is
+silent and knows no time-out, so one thread watches all reads; when one takes too long, connections.py hangs
+up on those who are silent, and the read ends. It must never answer while a read is under way: Granian 2.8.7
+then stands still, the whole worker, until that client closes its connection
+(docs/decisions/0008-silent-senders.md).
 """
 
 from __future__ import annotations
@@ -97,7 +98,9 @@ class TimedStream:
 
     def _late(self) -> Fault:
         self._left = 0
-        return _sender("The request took longer than limits.seconds to arrive: send less, or raise the limit.")
+        return _sender(
+            "The request took longer than limits.seconds to arrive: send less, or raise the limit."
+        )
 
     def _silent(self) -> Fault:
         self._left = 0
@@ -131,7 +134,7 @@ class _Watch:
             now = time.monotonic()
             overdue = [stream for stream in self.waiting.copy() if now > stream.due]
             if overdue:
-                self._connections.hang_up(min(stream.idle_seconds for stream in overdue))
+                self._connections.hang_up(min(stream.idle_seconds for stream in overdue), len(overdue))
             else:
                 self._connections.forget()
 

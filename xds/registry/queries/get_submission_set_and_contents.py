@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import CompoundSelect, select, union_all
 
 from xds.metadata import names
+from xds.registry.prepare import ASSOCIATION_TYPES
 from xds.registry.queries.parameters import (
     DOCUMENT_FILTERS,
     Parameter,
@@ -13,7 +14,6 @@ from xds.registry.queries.parameters import (
     uuid_in,
 )
 from xds.registry.rows import (
-    ASSOCIATION_TYPES,
     association_rows,
     document_rows,
     folder_rows,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -28,7 +29,8 @@ from xds.metadata import names
 from xds.metadata.datatypes import dtm_low
 from xds.metadata.model import Slot
 from xds.registry import facets
-from xds.registry.rows import OBJECT_TYPES, STATUSES
+from xds.registry.elements import STATUSES
+from xds.registry.prepare import OBJECT_TYPES
 from xds.registry.rules import broken
 from xds.store import schema
 from xds.store.codes import Codes
@@ -36,7 +38,7 @@ from xds.store.keys import unique_id_key, uuid_bytes
 from xds.store.schema import document_entry, patient, uid_claim
 
 #: A statement can hold so many values, and so many conditions, of one parameter.
-MOST_VALUES: Final = 10_000
+MOST_VALUES: Final = 8_192
 MOST_REPEATS: Final = 20
 
 _STRING = re.compile(r"\s*(?:'((?:[^']|'')*)'|\"([^\"]*)\"|([^\s,'\"()]+))\s*(?:,|$)")
@@ -236,6 +238,7 @@ class Shape:
         ]
 
 
+@cache
 def _bind_name(parameter: Parameter, index: int) -> str:
     return f"{parameter.name.removeprefix('$')}_{index}"
 
@@ -252,12 +255,17 @@ def read(
 
     Unknown parameters are ignored (ITI TF-2 3.18.4.1.2.3.5 leaves them to other communities and later editions).
     """
+    sent: dict[str, list[Slot]] = {}
+    for slot in slots:
+        sent.setdefault(slot.name, []).append(slot)
     errors: list[RegistryError] = []
     given: list[tuple[Parameter, int]] = []
     bound: dict[str, Any] = {}
     present: set[str] = set()
     for parameter in parameters:
-        groups = _groups(parameter, slots)
+        if parameter.name not in sent and not parameter.required and not parameter.default:
+            continue
+        groups = _groups(sent.get(parameter.name, ()))
         wrong = _wrong_number(parameter, groups)
         understood = []
         for texts in groups if not wrong else ():
@@ -276,7 +284,8 @@ def read(
             present.add(parameter.name)
         if understood:
             given.append((parameter, len(understood)))
-            bound |= {_bind_name(parameter, index): value for index, value in enumerate(understood)}
+            for index, value in enumerate(understood):
+                bound[_bind_name(parameter, index)] = value
     for group in alternatives:
         errors += _check_alternatives(group, present)
     if errors:
@@ -284,18 +293,17 @@ def read(
     return Shape(leaf, tuple(given)), bound
 
 
-def _groups(parameter: Parameter, slots: Sequence[Slot]) -> list[Sequence[str] | DataTypeError]:
-    """The values of each Slot with the parameter's name, or what is wrong with them; empty Slots count as absent."""
+def _groups(slots: Sequence[Slot]) -> list[Sequence[str] | DataTypeError]:
+    """The values of each Slot, or what is wrong with them; Slots without values count as absent."""
     groups: list[Sequence[str] | DataTypeError] = []
     for slot in slots:
-        if slot.name == parameter.name:
-            try:
-                texts = [text for value in slot.values for text in values(value)]
-            except DataTypeError as error:
-                groups.append(error)
-                continue
-            if texts:
-                groups.append(texts)
+        try:
+            texts = [text for value in slot.values for text in values(value)]
+        except DataTypeError as error:
+            groups.append(error)
+            continue
+        if texts:
+            groups.append(texts)
     return groups
 
 

@@ -6,14 +6,13 @@ Revision: 0001, the first
 import sqlalchemy as sa
 from alembic import op
 
-from xds.store.schema import UuidBytes
-
 revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
 
 BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+UUID = sa.LargeBinary(16)
 SMALL = sa.SmallInteger().with_variant(sa.Integer(), "sqlite")
 
 
@@ -22,13 +21,13 @@ def upgrade() -> None:
         "association",
         sa.Column("patient_pk", BIG, autoincrement=False, nullable=False),
         sa.Column("assoc_pk", BIG, autoincrement=False, nullable=False),
-        sa.Column("entry_uuid", UuidBytes(), nullable=False),
+        sa.Column("entry_uuid", UUID, nullable=False),
         sa.Column("type", SMALL, nullable=False),
         sa.Column("status", SMALL, nullable=False),
-        sa.Column("source_uuid", UuidBytes(), nullable=False),
-        sa.Column("target_uuid", UuidBytes(), nullable=False),
+        sa.Column("source_uuid", UUID, nullable=False),
+        sa.Column("target_uuid", UUID, nullable=False),
         sa.Column("home_pk", sa.Integer()),
-        sa.Column("body", sa.LargeBinary()),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("patient_pk", "assoc_pk", name=op.f("pk_association")),
         sqlite_strict=True,
         sqlite_with_rowid=False,
@@ -49,8 +48,8 @@ def upgrade() -> None:
         "document_entry",
         sa.Column("patient_pk", BIG, autoincrement=False, nullable=False),
         sa.Column("doc_pk", BIG, autoincrement=False, nullable=False),
-        sa.Column("entry_uuid", UuidBytes(), nullable=False),
-        sa.Column("logical_uuid", UuidBytes(), nullable=False),
+        sa.Column("entry_uuid", UUID, nullable=False),
+        sa.Column("logical_uuid", UUID, nullable=False),
         sa.Column("version", SMALL, nullable=False),
         sa.Column("status", SMALL, nullable=False),
         sa.Column("object_type", SMALL, nullable=False),
@@ -67,7 +66,7 @@ def upgrade() -> None:
         sa.Column("service_start", BIG),
         sa.Column("service_stop", BIG),
         sa.Column("size", BIG),
-        sa.Column("uid_key", UuidBytes(), nullable=False),
+        sa.Column("uid_key", UUID, nullable=False),
         sa.Column("hash", sa.LargeBinary()),
         sa.Column("facets", sa.Text(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
@@ -102,13 +101,13 @@ def upgrade() -> None:
         "folder",
         sa.Column("patient_pk", BIG, autoincrement=False, nullable=False),
         sa.Column("folder_pk", BIG, autoincrement=False, nullable=False),
-        sa.Column("entry_uuid", UuidBytes(), nullable=False),
-        sa.Column("logical_uuid", UuidBytes(), nullable=False),
+        sa.Column("entry_uuid", UUID, nullable=False),
+        sa.Column("logical_uuid", UUID, nullable=False),
         sa.Column("version", SMALL, nullable=False),
         sa.Column("status", SMALL, nullable=False),
         sa.Column("home_pk", sa.Integer()),
         sa.Column("last_update_time", BIG, nullable=False),
-        sa.Column("uid_key", UuidBytes(), nullable=False),
+        sa.Column("uid_key", UUID, nullable=False),
         sa.Column("facets", sa.Text(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("patient_pk", "folder_pk", name=op.f("pk_folder")),
@@ -150,13 +149,13 @@ def upgrade() -> None:
         "submission_set",
         sa.Column("patient_pk", BIG, autoincrement=False, nullable=False),
         sa.Column("set_pk", BIG, autoincrement=False, nullable=False),
-        sa.Column("entry_uuid", UuidBytes(), nullable=False),
+        sa.Column("entry_uuid", UUID, nullable=False),
         sa.Column("status", SMALL, nullable=False),
         sa.Column("home_pk", sa.Integer()),
         sa.Column("submission_time", BIG, nullable=False),
         sa.Column("source_pk", sa.Integer(), nullable=False),
         sa.Column("content_type", sa.Integer(), nullable=False),
-        sa.Column("uid_key", UuidBytes(), nullable=False),
+        sa.Column("uid_key", UUID, nullable=False),
         sa.Column("fingerprint", sa.LargeBinary(), nullable=False),
         sa.Column("facets", sa.Text(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
@@ -167,7 +166,7 @@ def upgrade() -> None:
     op.create_index("uq_submission_set_uuid", "submission_set", ["entry_uuid"], unique=True)
     op.create_table(
         "uid_claim",
-        sa.Column("key", UuidBytes(), nullable=False),
+        sa.Column("key", UUID, nullable=False),
         sa.Column("kind", SMALL, nullable=False),
         sa.Column("patient_pk", BIG, nullable=False),
         sa.Column("obj_pk", BIG, nullable=False),

@@ -1,0 +1,156 @@
+"""A registry object's element as it is stored and as it is answered: the same text, but for what can change.
+
+Stored is everything from behind the start tag's `status` and `home` up to the patient id: it never changes, so it is
+rendered once, when the object is registered (`stored`). An answer puts what can change around it (`write`): nothing
+is parsed or formatted to answer a query, bytes are joined. Both sides of that format stand here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from xds.metadata import names
+from xds.metadata.ebrim import escape_attribute, new_id, stored_body, write_attributes
+from xds.metadata.model import RegistryObject
+from xds.store import schema
+from xds.store.bodies import pack, size, unpack
+from xds.store.codes import Codes
+from xds.store.keys import uuid_urn
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """What the elements of one kind of object have in common; `scheme` and `name` are of their patientId."""
+
+    tag: str
+    scheme: str = ""
+    name: str = ""
+    versions: bool = False
+
+
+_FORMS: Final = {
+    schema.KIND_DOCUMENT_ENTRY: _Form(
+        "ExtrinsicObject", names.DOCUMENT_PATIENT_ID, "XDSDocumentEntry.patientId", versions=True
+    ),
+    schema.KIND_SUBMISSION_SET: _Form(
+        "RegistryPackage", names.SUBMISSION_SET_PATIENT_ID, "XDSSubmissionSet.patientId"
+    ),
+    schema.KIND_FOLDER: _Form(
+        "RegistryPackage", names.FOLDER_PATIENT_ID, "XDSFolder.patientId", versions=True
+    ),
+    schema.KIND_ASSOCIATION: _Form("Association"),
+}
+STATUSES: Final = {names.APPROVED: schema.STATUS_APPROVED, names.DEPRECATED: schema.STATUS_DEPRECATED}
+_STATUS_URN: Final = {number: urn for urn, number in STATUSES.items()}
+
+#: The registry sets and changes Folder.lastUpdateTime (ITI TF-2 3.42.4.1.3.6). It is the first Slot, so its place is
+#: the first one of its kind in the stored text.
+_UPDATED: Final = b">00000000000000<"
+_UPDATED_SLOT: Final = (
+    '<rim:Slot name="lastUpdateTime"><rim:ValueList><rim:Value>00000000000000</rim:Value></rim:ValueList></rim:Slot>'
+)
+
+
+def stored(kind: int, obj: RegistryObject, ids: Mapping[str, str]) -> bytes:
+    """The stored form of an object, compressed; `ids` maps ids as sent to UUIDs."""
+    return pack(lasting(kind, obj, ids))
+
+
+def lasting(kind: int, obj: RegistryObject, ids: Mapping[str, str]) -> bytes:
+    """What of an object's element never changes."""
+    form = _FORMS[kind]
+    own = ids[obj.id]
+    attributes = {name: value for name, value in obj.attributes.items() if name not in ("status", "home")}
+    attributes["id"] = own
+    attributes.setdefault("objectType", names.OBJECT_TYPE + form.tag)
+    for end in ("sourceObject", "targetObject"):
+        if end in attributes:
+            attributes[end] = ids.get(attributes[end], attributes[end])
+    if form.versions:
+        attributes["lid"] = own  # a first version names the logical object after itself (XDS Metadata Update)
+    parts: list[str] = []
+    write_attributes(parts, attributes)
+    parts.append(">")
+    if kind == schema.KIND_FOLDER:
+        parts.append(_UPDATED_SLOT)
+    body = stored_body(
+        obj,
+        ids=ids,
+        own_id=own,
+        version=1 if form.versions else None,
+        omit_identifier=form.scheme,
+        omit_slots=("lastUpdateTime",) if kind == schema.KIND_FOLDER else (),
+    )
+    patient = ""
+    if form.scheme:
+        patient = (
+            f'<rim:ExternalIdentifier id="{new_id()}" objectType="{names.OBJECT_TYPE}ExternalIdentifier"'
+            f' registryObject="{own}" identificationScheme="{form.scheme}" value="'
+        )
+    return "".join(parts).encode() + body + patient.encode()
+
+
+#: Objects made for one chunk: about 100 kB.
+_TOGETHER: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Elements:
+    """Elements of a RegistryObjectList: how many bytes they are, and a way to make them while they are sent."""
+
+    size: int
+    chunks: Callable[[], Iterator[bytes]]
+
+
+def write(rows: Sequence[Sequence[Any]], codes: Codes) -> Elements:
+    """Leaf rows (see rows.py) as elements in their order; the prefix `rim` must be declared around them."""
+    heads: dict[tuple[int, int, int | None], bytes] = {}
+    tails: dict[tuple[int, str | None], bytes] = {}
+    pieces: list[tuple[bytes, bytes, bytes, int | None]] = []
+    length = 0
+    for kind, status, home_pk, pid, updated, body in rows:
+        start, end = (kind, status, home_pk), (kind, pid)
+        head, tail = heads.get(start), tails.get(end)
+        if head is None:
+            tag = f'<rim:{_FORMS[kind].tag} status="{_STATUS_URN[status]}"{_home(home_pk, codes)}'
+            head = heads[start] = tag.encode()
+        if tail is None:
+            tail = tails[end] = _tail(_FORMS[kind], pid)
+        pieces.append((head, body, tail, updated))
+        length += len(head) + size(body) + len(tail)
+
+    def chunks() -> Iterator[bytes]:
+        for start in range(0, len(pieces), _TOGETHER):
+            made: list[bytes] = []
+            for head, body, tail, updated in pieces[start : start + _TOGETHER]:
+                text = unpack(body)
+                if updated is not None:
+                    text = text.replace(_UPDATED, f">{updated}<".encode(), 1)
+                made += (head, text, tail)
+            yield b"".join(made)
+
+    return Elements(length, chunks)
+
+
+def write_references(rows: Sequence[Sequence[Any]], codes: Codes) -> Elements:
+    """Reference rows as rim:ObjectRef elements, in their order."""
+    text = "".join(
+        f'<rim:ObjectRef id="{uuid_urn(entry_uuid)}"{_home(home_pk, codes)}/>' for _, entry_uuid, home_pk in rows
+    ).encode()
+    return Elements(len(text), lambda: iter((text,)))
+
+
+def _home(home_pk: int | None, codes: Codes) -> str:
+    return "" if home_pk is None else f' home="{escape_attribute(codes.word(home_pk))}"'
+
+
+def _tail(form: _Form, pid: str | None) -> bytes:
+    end = f"</rim:{form.tag}>"
+    if pid is not None:
+        end = (
+            f'{escape_attribute(pid)}"><rim:Name><rim:LocalizedString value="{form.name}"/></rim:Name>'
+            f"</rim:ExternalIdentifier>{end}"
+        )
+    return end.encode()
