@@ -1,7 +1,8 @@
-"""Trains a compression dictionary for xds/store/bodies.py on synthetic objects; `python -m bench.train_dictionary FILE`.
+"""Trains a compression dictionary for xds/store/bodies.py: `python -m bench.train_dictionary FILE`.
 
-A dictionary that is in use must never change: give a new one the next number there. The objects vary in all that
-varies between real ones (ids, times, names, codes), so that the dictionary holds what they have in common.
+A dictionary that is in use must never change: give a new one the next number there. The objects vary in all
+that varies between real ones (ids, times, names, codes), so that the dictionary holds what they have in
+common.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from xds.registry import elements
 from xds.store import schema
 
 SIZE = 16 * 1024
-LEVEL = 3
+LEVEL = -1
 DOCUMENTS = 3000
 
 

@@ -1,8 +1,7 @@
 """The node, wired: which addresses there are, and the order of the gates on the way of a request.
 
 `create_app` makes the WSGI application that `xds serve` runs in each worker. `_answer` is the one way
-through: every request of every transaction takes it, from the message that transport read to the answer that
-it writes.
+through: every request of every transaction takes it, from the message that was read to the answer.
 """
 
 from __future__ import annotations

@@ -18,26 +18,30 @@ DAMAGE: list[Callable[[Path], object]] = [
 ]
 
 
+@pytest.fixture(scope="module")
+def worn(new_node: Callable[..., Node]) -> Node:
+    """A node whose folder may be damaged."""
+    return new_node()
+
+
 @pytest.mark.parametrize("damage", DAMAGE, ids=["missing", "changed"])
 def test_a_damaged_document_is_withheld_and_named_in_the_log_by_its_key(
-    damage: Callable[[Path], object], node: Node
+    damage: Callable[[Path], object], worn: Node
 ) -> None:
-    """The others come; one ERROR line has the reference number and the file, one line every rule, none the
-    id.
-    """
+    """The others come; one ERROR line has the reference and the file, one line every rule, none the id."""
     whole, broken, unknown = m.Document(), m.Document(), m.new_oid()
     for each in (whole, broken):
-        assert send(node, m.mtom([each])).outcome == SUCCESS
-    ((key,),) = rows(node, f"SELECT blob_key FROM stored_document WHERE doc_uid = '{broken.unique_id}'")
-    damage(published(node)[str(key)])
-    logged = node.log.stat().st_size
-    reply = send(node, m.mtom_retrieve(broken.unique_id, whole.unique_id, unknown))
+        assert send(worn, m.mtom([each])).outcome == SUCCESS
+    ((key,),) = rows(worn, f"SELECT blob_key FROM stored_document WHERE doc_uid = '{broken.unique_id}'")
+    damage(published(worn)[str(key)])
+    logged = worn.log.stat().st_size
+    reply = send(worn, m.mtom_retrieve(broken.unique_id, whole.unique_id, unknown))
     assert (reply.outcome, reply.documents()) == (PARTIAL, {whole.unique_id: whole.content})
     assert [(error.code, error.rule) for error in reply.errors] == [
         ("XDSRepositoryError", "retrieve-intact"),
         ("XDSDocumentUniqueIdError", "retrieve-document"),
     ]
-    log = node.log.read_bytes()[logged:].decode()
+    log = worn.log.read_bytes()[logged:].decode()
     reference = reply.errors[0].reference
     assert f"ERROR xds {reference} ITI-43 damaged or missing: {key}\n" in log
     assert (
@@ -46,4 +50,4 @@ def test_a_damaged_document_is_withheld_and_named_in_the_log_by_its_key(
     ) in log
     for unique_id in (whole.unique_id, broken.unique_id, unknown):
         assert unique_id not in log
-    assert send(node, m.mtom_retrieve(broken.unique_id)).outcome == FAILURE
+    assert send(worn, m.mtom_retrieve(broken.unique_id)).outcome == FAILURE

@@ -39,7 +39,7 @@ class Desk:
         return [(str(error.code), error.rule, error.location) for error in caught.value.errors]
 
     def ask(self, query: str, leaf: bool = True, **parameters: Any) -> tuple[RegistryObject, ...]:
-        """The objects that a query answers with; a parameter is one value, a list, or a tuple of lists (AND)."""
+        """The objects that a query answers with; a parameter is a value, a list, or lists (AND)."""
         slots = []
         for name, given in parameters.items():
             for group in given if isinstance(given, tuple) else (given,):
@@ -48,7 +48,11 @@ class Desk:
         elements = self.registry.query(StoredQuery(query, slots, leaf))
         answer = b"".join(elements.chunks())
         assert len(answer) == elements.size
-        wrapped = f'<rim:RegistryObjectList xmlns:rim="{names.RIM}">'.encode() + answer + b"</rim:RegistryObjectList>"
+        wrapped = (
+            f'<rim:RegistryObjectList xmlns:rim="{names.RIM}">'.encode()
+            + answer
+            + b"</rim:RegistryObjectList>"
+        )
         element = samples.element(wrapped)
         if leaf:
             return read_object_list(element)

@@ -41,6 +41,6 @@ def test_what_cannot_be_read_is_refused(text: str) -> None:
 
 
 def test_no_value_can_pretend_to_be_another_facet() -> None:
-    """A facet's letter is part of what is matched, and no value holds the separator, which XML cannot carry."""
+    """A facet's letter is part of what is matched, and no value holds the separator: XML cannot carry it."""
     assert facets.pack([("c", 1), ("c", 2), ("a", "x")]) == "\x1fc1\x1fc2\x1fax\x1f"
     assert facets.pack([]) == ""

@@ -12,7 +12,16 @@ from tests.registry.conftest import Desk
 from xds.registry.queries import STORED_QUERIES
 from xds.registry.queries.parameters import Parameter, Shape
 
-TABLES = ("document_entry", "submission_set", "folder", "association", "uid_claim", "patient", "again", "first")
+TABLES = (
+    "document_entry",
+    "submission_set",
+    "folder",
+    "association",
+    "uid_claim",
+    "patient",
+    "again",
+    "first",
+)
 
 
 def _forms() -> list[Any]:
@@ -37,13 +46,18 @@ def test_a_stored_query_searches_by_an_index(
     """SQLite's plan says SEARCH for every table; SCAN is for the query's own small intermediate results."""
     statement = module.statement(Shape(leaf, tuple((parameter, 1) for parameter in given)))
     names = statement.compile(dialect=desk.database.engine.dialect).binds
-    bound = {name: ["1", "2"] if bind.expanding else "1" for name, bind in names.items() if bind.value is None}
+    bound = {
+        name: ["1", "2"] if bind.expanding else "1" for name, bind in names.items() if bind.value is None
+    }
     sql = statement.params(**bound).compile(
         dialect=desk.database.engine.dialect, compile_kwargs={"render_postcompile": True}
     )
     with desk.database.read() as connection:
         text = str(sql)
-        plan = [row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", ("1",) * text.count("?"))]
+        plan = [
+            row[-1]
+            for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", ("1",) * text.count("?"))
+        ]
     scanned = [step for step in plan if re.match(rf"SCAN ({'|'.join(TABLES)})\b", step)]
     assert scanned == []
     assert any(step.startswith("SEARCH") for step in plan)
@@ -54,11 +68,18 @@ def test_find_documents_needs_no_sorting(desk: Desk) -> None:
     module = STORED_QUERIES["urn:uuid:14d4debf-8f97-4251-9a74-a90016b0af0d"]
     given = tuple((p, 1) for p in module.PARAMETERS if p.required or p.default)
     statement = module.statement(Shape(True, given))
-    bound = {"XDSDocumentEntryPatientId_0": "x", "XDSDocumentEntryStatus_0": [1], "XDSDocumentEntryType_0": [1]}
+    bound = {
+        "XDSDocumentEntryPatientId_0": "x",
+        "XDSDocumentEntryStatus_0": [1],
+        "XDSDocumentEntryType_0": [1],
+    }
     sql = statement.params(**bound).compile(
         dialect=desk.database.engine.dialect, compile_kwargs={"render_postcompile": True}
     )
     with desk.database.read() as connection:
         text = str(sql)
-        plan = [row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", ("1",) * text.count("?"))]
+        plan = [
+            row[-1]
+            for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", ("1",) * text.count("?"))
+        ]
     assert not [step for step in plan if "TEMP B-TREE" in step]

@@ -35,7 +35,7 @@ def find(desk: Desk, **parameters: Any) -> set[str]:
     return ids(desk.ask(find_documents.ID, **given))
 
 
-# -- FindDocuments -----------------------------------------------------------------------------------------------
+# -- FindDocuments -------------------------------------------------------------------------------------------
 
 #: Three documents that differ in everything a parameter can ask for.
 ONE = document(
@@ -88,7 +88,10 @@ def coded(code: Code) -> str:
     [
         ({}, {D1, D2, D3}),
         ({"XDSDocumentEntryClassCode": f"('{coded(s.NOTE_GROUP)}')"}, {D2}),
-        ({"XDSDocumentEntryClassCode": [f"('{coded(s.NOTE_GROUP)}')", f"('{coded(s.DISCHARGE_GROUP)}')"]}, {D1, D2, D3}),
+        (
+            {"XDSDocumentEntryClassCode": [f"('{coded(s.NOTE_GROUP)}')", f"('{coded(s.DISCHARGE_GROUP)}')"]},
+            {D1, D2, D3},
+        ),
         ({"XDSDocumentEntryClassCode": "('A00-1^^2.999')"}, set()),
         ({"XDSDocumentEntryTypeCode": f"('{coded(s.NOTE)}','{coded(s.DISCHARGE_LETTER)}')"}, {D1, D2, D3}),
         ({"XDSDocumentEntryTypeCode": f"('{coded(s.NOTE)}')"}, {D2}),
@@ -99,7 +102,15 @@ def coded(code: Code) -> str:
         ({"XDSDocumentEntryEventCodeList": "('E1^^2.999.1','E2^^2.999.1')"}, {D1, D2}),
         ({"XDSDocumentEntryEventCodeList": (["('E1^^2.999.1')"], ["('E2^^2.999.1')"])}, {D1}),
         ({"XDSDocumentEntryConfidentialityCode": f"('{coded(s.NORMAL)}')"}, {D1, D2}),
-        ({"XDSDocumentEntryConfidentialityCode": ([f"('{coded(s.NORMAL)}')"], [f"('{coded(s.BLOCKED)}')"])}, {D2}),
+        (
+            {
+                "XDSDocumentEntryConfidentialityCode": (
+                    [f"('{coded(s.NORMAL)}')"],
+                    [f"('{coded(s.BLOCKED)}')"],
+                )
+            },
+            {D2},
+        ),
         # An event code is not a confidentiality code, though both are packed in one column.
         ({"XDSDocumentEntryConfidentialityCode": "('E1^^2.999.1')"}, set()),
         # LIKE: % any run, _ one character, the whole value, exact case.
@@ -156,12 +167,15 @@ def test_object_refs_name_the_same_objects_and_nothing_else(three: Desk) -> None
     assert [dict(each.attributes) for each in found] == [{"id": D1}, {"id": D2}, {"id": D3}]
 
 
-# -- by id -------------------------------------------------------------------------------------------------------
+# -- by id ---------------------------------------------------------------------------------------------------
 
 
 def test_get_documents_finds_by_either_id(three: Desk) -> None:
     """By entryUUID, by uniqueId, several at once; unknown ones are just not there."""
-    assert ids(three.ask(get_documents.ID, XDSDocumentEntryEntryUUID=f"('{D1}','{D3}','{UNKNOWN}')")) == {D1, D3}
+    assert ids(three.ask(get_documents.ID, XDSDocumentEntryEntryUUID=f"('{D1}','{D3}','{UNKNOWN}')")) == {
+        D1,
+        D3,
+    }
     unique = f"('{ONE.unique_id}','{TWO.unique_id}','9.9.9')"
     assert ids(three.ask(get_documents.ID, XDSDocumentEntryUniqueId=unique)) == {D1, D2}
 
@@ -177,7 +191,7 @@ def test_full_objects_of_two_patients_are_refused_and_references_are_not(three: 
 
 @pytest.fixture
 def filed(desk: Desk) -> Desk:
-    """A set with two documents and a folder that holds one of them, and an older document it takes in by reference."""
+    """A set with two documents and a folder that holds one of them, and an older one by reference."""
     desk.submit(submit(document(D3)))
     into = s.member(F1, D1)
     desk.submit(
@@ -212,15 +226,17 @@ def links(objects: Any) -> set[tuple[str, str]]:
 
 
 def test_get_submission_set_and_contents_gives_the_set_its_members_and_the_links(filed: Desk) -> None:
-    """The set, the documents (by reference too), the folder, the folder's link, and the set's link to each."""
-    found = filed.ask(get_submission_set_and_contents.ID, XDSSubmissionSetUniqueId=f"'{s.submission_set().unique_id}'")
+    """The set, the documents (by reference too), the folder, its link, and the set's link to each."""
+    found = filed.ask(
+        get_submission_set_and_contents.ID, XDSSubmissionSetUniqueId=f"'{s.submission_set().unique_id}'"
+    )
     assert ids(found) >= {D1, D2, D3, F1}
     assert links(found) == {("SS", D1), ("SS", D2), ("SS", D3), ("SS", F1), ("SS", "AS"), (F1, D1)}
     assert len([each for each in found if each.kind == "RegistryPackage"]) == 2
 
 
 def test_a_filtered_document_takes_its_links_with_it(filed: Desk) -> None:
-    """A member document that does not pass, and links to it, are left out; so is a folder link without its document."""
+    """A member document that does not pass, and links to it, are left out, a folder link too."""
     unique = f"'{s.submission_set().unique_id}'"
     only_d2 = filed.ask(
         get_submission_set_and_contents.ID,
@@ -246,7 +262,7 @@ def test_get_submission_set_and_contents_finds_by_uuid_too(filed: Desk) -> None:
     assert filed.ask(get_submission_set_and_contents.ID, XDSSubmissionSetEntryUUID=f"'{UNKNOWN}'") == ()
 
 
-# -- GetAll ------------------------------------------------------------------------------------------------------
+# -- GetAll --------------------------------------------------------------------------------------------------
 
 
 def all_of(desk: Desk, **changes: Any) -> Any:
@@ -263,7 +279,10 @@ def all_of(desk: Desk, **changes: Any) -> Any:
 def test_get_all_gives_everything_of_the_patient(filed: Desk) -> None:
     """Three documents, two sets, one folder, and each association that touches one of them."""
     found = all_of(filed)
-    assert sorted(each.kind for each in found) == ["Association"] * 7 + ["ExtrinsicObject"] * 3 + ["RegistryPackage"] * 3
+    assert (
+        sorted(each.kind for each in found)
+        == ["Association"] * 7 + ["ExtrinsicObject"] * 3 + ["RegistryPackage"] * 3
+    )
     assert (F1, D1) in links(found)
 
 
@@ -276,7 +295,7 @@ def test_get_all_filters_documents_only(filed: Desk) -> None:
     assert F1 not in ids(nothing_approved)
 
 
-# -- refusals ----------------------------------------------------------------------------------------------------
+# -- refusals ------------------------------------------------------------------------------------------------
 
 
 def refused(desk: Desk, query: str, **parameters: Any) -> list[tuple[str, str, str]]:
@@ -293,7 +312,11 @@ MISSING, NUMBER, MALFORMED = "XDSStoredQueryMissingParam", "XDSStoredQueryParamN
 @pytest.mark.parametrize(
     ("query", "parameters", "expected"),
     [
-        ("urn:uuid:00000000-0000-4000-8000-000000000000", {}, [("XDSUnknownStoredQuery", "query-known", "AdhocQuery/id")]),
+        (
+            "urn:uuid:00000000-0000-4000-8000-000000000000",
+            {},
+            [("XDSUnknownStoredQuery", "query-known", "AdhocQuery/id")],
+        ),
         (
             find_documents.ID,
             {},
@@ -340,7 +363,13 @@ MISSING, NUMBER, MALFORMED = "XDSStoredQueryMissingParam", "XDSStoredQueryParamN
         (
             get_documents.ID,
             {},
-            [(MISSING, "query-parameter-alternatives", "$XDSDocumentEntryEntryUUID $XDSDocumentEntryUniqueId")],
+            [
+                (
+                    MISSING,
+                    "query-parameter-alternatives",
+                    "$XDSDocumentEntryEntryUUID $XDSDocumentEntryUniqueId",
+                )
+            ],
         ),
         (
             get_documents.ID,
@@ -392,7 +421,9 @@ def test_a_hostile_pattern_costs_no_time(three: Desk) -> None:
 
 def test_every_query_is_asked_by_its_standard_id() -> None:
     """The ids of ITI TF-2 table 3.18.4.1.2.4-1."""
-    assert {module.NAME: identifier.removeprefix("urn:uuid:") for identifier, module in STORED_QUERIES.items()} == {
+    assert {
+        module.NAME: identifier.removeprefix("urn:uuid:") for identifier, module in STORED_QUERIES.items()
+    } == {
         "FindDocuments": "14d4debf-8f97-4251-9a74-a90016b0af0d",
         "GetAll": "10b545ea-725c-446d-9b95-8aeb444eddf3",
         "GetDocuments": "5c4f972b-d56b-40ac-a5fc-c8ca9b40b9d4",

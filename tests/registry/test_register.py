@@ -1,4 +1,4 @@
-"""Registering submissions: the registry's own rules (ITI TF-2 3.42.4.1.3) and what they do to what is there."""
+"""Registering submissions: the registry's own rules (ITI TF-2 3.42.4.1.3), and what they change."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def statuses(desk: Desk, patient: str = s.PATIENT) -> dict[str, str]:
 
 
 def test_everything_that_was_sent_is_given_back(desk: Desk) -> None:
-    """Slots in their order, unknown ones too, names, codes, identifiers: the answer holds what the message held."""
+    """Slots in their order, unknown ones too, names, codes, identifiers: all the message had."""
     sent = s.rich_document_entry(entry_uuid=D1)
     objects = submit(sent)
     desk.submit(objects)
@@ -65,8 +65,12 @@ def test_everything_that_was_sent_is_given_back(desk: Desk) -> None:
     assert got.name == original.name
     assert got.description == original.description
     codes = [(c.attributes.get("nodeRepresentation"), c.slots, c.name) for c in got.classifications]
-    assert codes == [(c.attributes.get("nodeRepresentation"), c.slots, c.name) for c in original.classifications]
-    identifiers = {i.attributes["identificationScheme"]: i.attributes["value"] for i in got.external_identifiers}
+    assert codes == [
+        (c.attributes.get("nodeRepresentation"), c.slots, c.name) for c in original.classifications
+    ]
+    identifiers = {
+        i.attributes["identificationScheme"]: i.attributes["value"] for i in got.external_identifiers
+    }
     assert identifiers == {names.DOCUMENT_UNIQUE_ID: sent.unique_id, names.DOCUMENT_PATIENT_ID: s.PATIENT}
 
 
@@ -121,7 +125,7 @@ def test_child_ids_that_meet_other_submissions_are_no_conflict(desk: Desk) -> No
     assert desk.submit(same_ids) is True
 
 
-# -- uniqueIds, repeats -----------------------------------------------------------------------------------------
+# -- uniqueIds, repeats --------------------------------------------------------------------------------------
 
 
 def test_an_identical_repeat_changes_nothing(desk: Desk) -> None:
@@ -163,7 +167,7 @@ def test_a_set_may_not_take_the_unique_id_of_a_document(desk: Desk) -> None:
 
 
 def test_a_known_document_with_the_same_bytes_is_a_second_entry(desk: Desk) -> None:
-    """Several entries may share a uniqueId when hash and size agree (ITI TF-2 3.42.4.1.3.3.1); both are found by it."""
+    """Several entries may share a uniqueId when hash and size agree (ITI TF-2 3.42.4.1.3.3.1)."""
     desk.submit(submit(document(D1, 5)))
     desk.submit(submit(document(D2, 5)))
     found = desk.ask(get_documents.ID, XDSDocumentEntryUniqueId="('1.2.3.5')")
@@ -222,7 +226,7 @@ def test_an_entry_uuid_is_used_once(desk: Desk) -> None:
     ]
 
 
-# -- references --------------------------------------------------------------------------------------------------
+# -- references ----------------------------------------------------------------------------------------------
 
 
 def test_all_errors_come_at_once(desk: Desk) -> None:
@@ -269,7 +273,7 @@ def test_a_set_may_take_in_another_patients_document_by_reference(desk: Desk) ->
     assert desk.submit(submit(document(D2), links=[s.member("SubmissionSet01", D1, "Reference")])) is True
 
 
-# -- replacing ---------------------------------------------------------------------------------------------------
+# -- replacing -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", [names.RPLC, names.XFRM_RPLC])
@@ -289,7 +293,7 @@ def test_other_relationships_leave_their_target_approved(desk: Desk, kind: str) 
 
 
 def test_a_replacement_deprecates_addenda_and_transformations_with_it(desk: Desk) -> None:
-    """What hangs on the replaced document goes with it, also an addendum of its transformation; a signature stays."""
+    """What hangs on the replaced document goes with it, also what hangs on that; a signature stays."""
     desk.submit(submit(document(D1)))
     desk.submit(submit(document(D2), links=[s.association(names.XFRM, D2, D1)]))
     desk.submit(submit(document(D3), links=[s.association(names.APND, D3, D2)]))
@@ -337,7 +341,9 @@ def _members(desk: Desk, folder: str) -> set[str]:
         XDSSubmissionSetStatus=approved,
         XDSFolderStatus=approved,
     )
-    return {each.attributes["targetObject"] for each in found if each.attributes.get("sourceObject") == folder}
+    return {
+        each.attributes["targetObject"] for each in found if each.attributes.get("sourceObject") == folder
+    }
 
 
 def _filed(document: DocumentEntry, folder: Folder) -> tuple[RegistryObject, ...]:
@@ -346,7 +352,7 @@ def _filed(document: DocumentEntry, folder: Folder) -> tuple[RegistryObject, ...
 
 
 def test_a_replacement_moves_into_the_folders_of_what_it_replaces(desk: Desk) -> None:
-    """The registry adds folder to replacement, and the set's membership of that link (ITI TF-2 3.42.4.1.3.5)."""
+    """The registry adds folder to replacement, and the set's link to that link (ITI TF-2 3.42.4.1.3.5)."""
     desk.submit(_filed(document(D1), s.folder(entry_uuid=F1)))
     desk.submit(submit(document(D2), links=[s.association(names.RPLC, D2, D1)]))
     assert _members(desk, F1) == {D1, D2}
@@ -375,7 +381,7 @@ def test_a_deprecated_document_cannot_be_filed(desk: Desk) -> None:
     assert [error[0] for error in refused] == ["XDSRegistryDeprecatedDocumentError"]
 
 
-# -- all or nothing, and races -----------------------------------------------------------------------------------
+# -- all or nothing, and races -------------------------------------------------------------------------------
 
 
 def test_a_refused_submission_leaves_nothing(desk: Desk) -> None:

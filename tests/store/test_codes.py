@@ -69,7 +69,7 @@ def test_the_same_new_word_at_the_same_moment(database: Database) -> None:
 def test_a_number_that_was_rolled_back_is_no_number(database: Database) -> None:
     """Nobody remembers it, and the next transaction gives one anew."""
     codes = Codes(database)
-    with pytest.raises(KeyError), database.write() as connection:
+    with pytest.raises(KeyError), database.write() as connection:  # noqa: PT012
         codes.intern(connection, [Word("A", "1.2")])
         raise KeyError
     assert codes.number("A", "1.2") == UNKNOWN

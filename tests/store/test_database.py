@@ -59,7 +59,7 @@ def test_workers_that_start_together_migrate_once(tmp_path: Path) -> None:
 
 def test_a_block_that_raises_leaves_nothing(database: Database) -> None:
     """A write transaction is all or nothing."""
-    with pytest.raises(KeyError), database.write() as connection:
+    with pytest.raises(KeyError), database.write() as connection:  # noqa: PT012
         connection.execute(insert(maintenance), {"name": "a", "value": "b"})
         raise KeyError
     with database.read() as connection:

@@ -7,12 +7,13 @@ empty one. What they do not know stays in `extra_slots` and `received`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, fields, replace
 from typing import Any, Final
 
 from xds.metadata import attributes, names
 from xds.metadata.attributes import Attribute, Children, Coding, Table
-from xds.metadata.ebrim import OWNER, new_id
+from xds.metadata.ebrim import OWNER
 from xds.metadata.model import (
     Association,
     Author,
@@ -143,8 +144,8 @@ def registry_object(entry: Entry) -> RegistryObject:
         texts.get(Coding.NAME, ()),
         texts.get(Coding.DESCRIPTION, ()),
         version_info,
-        tuple(classifications),
-        tuple(identifiers),
+        tuple(_numbered(classifications, owner, "c")),
+        tuple(_numbered(identifiers, owner, "i")),
     )
 
 
@@ -177,8 +178,15 @@ def _as_tuple(entry: Entry, attribute: Attribute) -> tuple[Any, ...]:
     return value if attribute.many else (value,)
 
 
+def _numbered(children: Iterable[RegistryObject], owner: str, letter: str) -> Iterator[RegistryObject]:
+    """The children with symbolic ids that no other object of the message has."""
+    for number, child in enumerate(children, 1):
+        own = f"{owner.removeprefix('urn:uuid:')}-{letter}{number}"
+        yield replace(child, attributes={**child.attributes, "id": own})
+
+
 def _child(kind: str, owner: str, **given: str) -> RegistryObject:
-    own = {"id": new_id(), "objectType": names.OBJECT_TYPE + kind, OWNER[kind]: owner}
+    own = {"id": "", "objectType": names.OBJECT_TYPE + kind, OWNER[kind]: owner}
     return RegistryObject(kind, own | given)
 
 

@@ -1,8 +1,9 @@
 """A registry object's element as it is stored and as it is answered: the same text, but for what can change.
 
-Stored is everything from behind the start tag's `status` and `home` up to the patient id: it never changes, so it is
-rendered once, when the object is registered (`stored`). An answer puts what can change around it (`write`): nothing
-is parsed or formatted to answer a query, bytes are joined. Both sides of that format stand here and nowhere else.
+Stored is everything from behind the start tag's `status` and `home` up to the patient id: it never changes,
+so it is rendered once, when the object is registered (`stored`). An answer puts what can change around it
+(`write`): nothing is parsed or formatted to answer a query, bytes are joined. Both sides of that format stand
+here and nowhere else.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from xds.metadata import names
-from xds.metadata.ebrim import escape_attribute, new_id, stored_body, write_attributes
+from xds.metadata.ebrim import child_id, escape_attribute, stored_body, write_attributes
 from xds.metadata.model import RegistryObject
 from xds.store import schema
 from xds.store.bodies import pack, size, unpack
@@ -45,11 +46,12 @@ _FORMS: Final = {
 STATUSES: Final = {names.APPROVED: schema.STATUS_APPROVED, names.DEPRECATED: schema.STATUS_DEPRECATED}
 _STATUS_URN: Final = {number: urn for urn, number in STATUSES.items()}
 
-#: The registry sets and changes Folder.lastUpdateTime (ITI TF-2 3.42.4.1.3.6). It is the first Slot, so its place is
-#: the first one of its kind in the stored text.
+#: The registry sets and changes Folder.lastUpdateTime (ITI TF-2 3.42.4.1.3.6). It is the first Slot, so its
+#: place is the first one of its kind in the stored text.
 _UPDATED: Final = b">00000000000000<"
 _UPDATED_SLOT: Final = (
-    '<rim:Slot name="lastUpdateTime"><rim:ValueList><rim:Value>00000000000000</rim:Value></rim:ValueList></rim:Slot>'
+    '<rim:Slot name="lastUpdateTime">'
+    "<rim:ValueList><rim:Value>00000000000000</rim:Value></rim:ValueList></rim:Slot>"
 )
 
 
@@ -86,19 +88,22 @@ def lasting(kind: int, obj: RegistryObject, ids: Mapping[str, str]) -> bytes:
     patient = ""
     if form.scheme:
         patient = (
-            f'<rim:ExternalIdentifier id="{new_id()}" objectType="{names.OBJECT_TYPE}ExternalIdentifier"'
+            f'<rim:ExternalIdentifier id="{child_id(own, _PATIENT_ID)}"'
+            f' objectType="{names.OBJECT_TYPE}ExternalIdentifier"'
             f' registryObject="{own}" identificationScheme="{form.scheme}" value="'
         )
     return "".join(parts).encode() + body + patient.encode()
 
 
-#: Objects made for one chunk: about 100 kB.
-_TOGETHER: Final = 12
+#: The number of the patientId identifier among an object's children: after all others.
+_PATIENT_ID: Final = 0x7FFF
+#: Objects made for one chunk: about 200 kB.
+_TOGETHER: Final = 25
 
 
 @dataclass(frozen=True, slots=True)
 class Elements:
-    """Elements of a RegistryObjectList: how many bytes they are, and a way to make them while they are sent."""
+    """Elements of a RegistryObjectList: how many bytes they are, and how to make them while they are sent."""
 
     size: int
     chunks: Callable[[], Iterator[bytes]]
@@ -137,7 +142,8 @@ def write(rows: Sequence[Sequence[Any]], codes: Codes) -> Elements:
 def write_references(rows: Sequence[Sequence[Any]], codes: Codes) -> Elements:
     """Reference rows as rim:ObjectRef elements, in their order."""
     text = "".join(
-        f'<rim:ObjectRef id="{uuid_urn(entry_uuid)}"{_home(home_pk, codes)}/>' for _, entry_uuid, home_pk in rows
+        f'<rim:ObjectRef id="{uuid_urn(entry_uuid)}"{_home(home_pk, codes)}/>'
+        for _, entry_uuid, home_pk in rows
     ).encode()
     return Elements(len(text), lambda: iter((text,)))
 

@@ -1,9 +1,10 @@
 """The searched attributes that repeat, packed in one text column of the row.
 
-A facet is one letter and a value; facets stand between U+001F, which XML cannot carry, so no value can fake one:
-c confidentialityCode or Folder.codeList, e eventCodeList (numbers of store/codes.py), a authorPerson,
-r referenceIdList (texts as sent). Written at registration, matched with a regular expression in the same statement
-as everything else: the patient's few rows are already found, so no side table is needed (measured 1.6 to 3 x faster).
+A facet is one letter and a value; facets stand between U+001F, which XML cannot carry, so no value can fake
+one: c confidentialityCode or Folder.codeList, e eventCodeList (numbers of store/codes.py), a authorPerson, r
+referenceIdList (texts as sent). Written at registration, matched with a regular expression in the same
+statement as everything else: the patient's few rows are already found, so no side table is needed (measured
+1.6 to 3 x faster).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def is_one_of(letter: str, numbers: Sequence[int]) -> str:
 
 
 def is_like(letter: str, patterns: Sequence[str]) -> str:
-    """A pattern for rows that have a facet LIKE one of these (% any run, _ one character; ITI TF-2 3.18.4.1.2.3.5)."""
+    """A pattern for rows with a facet LIKE one of these (% any run, _ any one; ITI TF-2 3.18.4.1.2.3.5)."""
     return f"{_BETWEEN}{letter}(?:{'|'.join(map(_like, patterns))}){_BETWEEN}"
 
 
@@ -38,6 +39,6 @@ def _like(pattern: str) -> str:
     parts = [re.escape(part).replace("_", _ONE) for part in re.split("%+", pattern)]
     if len(parts) <= 2:
         return _ANY.join(parts)
-    # Between two %, the first place where a part fits is as good as any later one: (?>…) never goes back over it.
+    # Between two %, the first place where a part fits is as good as a later one: (?>…) never goes back.
     first, *middle, last = parts
     return first + "".join(f"(?>{_ANY}?{part})" for part in middle) + _ANY + last

@@ -1,8 +1,8 @@
 """A submission as rows: all the work of registering that needs no lock (ITI TF-2 3.42.4.1.3).
 
-Called by the registry before the write transaction: symbolic ids become UUIDs, codes become numbers, the children
-are rendered and compressed, and what must be asked of the registry under the lock is written down for register.py.
-It must never be called on a submission that metadata.validation has not passed.
+Called by the registry before the write transaction: symbolic ids become UUIDs, codes become numbers, the
+children are rendered and compressed, and what must be asked of the registry under the lock is written down
+for register.py. It must never be called on a submission that metadata.validation has not passed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from xds.store import schema
 from xds.store.codes import Word
 from xds.store.keys import new_key, unique_id_key, uuid_bytes
 
-#: association.type and document_entry.object_type in the database; a number is never given to anything else later.
+#: association.type and document_entry.object_type in the database; a number is never given anew.
 ASSOCIATION_TYPES: Final = {
     names.HAS_MEMBER: 1,
     names.RPLC: 2,
@@ -87,9 +87,9 @@ class Replacement:
 class Prepared:
     """A submission ready to be written.
 
-    `rows` are by table name; they lack the patient, and have words where the tables have their numbers (`numbered`
-    puts these in). `new_uuids` gives the location of each new entryUUID;
-    `grown_folders` are existing folders that gain a document.
+    `rows` are by table name; they lack the patient, and have words where the tables have their numbers
+    (`numbered` puts these in). `new_uuids` gives the location of each new entryUUID; `grown_folders` are
+    existing folders that gain a document.
     """
 
     pid: str
@@ -285,7 +285,12 @@ def _association_row(each: Association, uuids: Mapping[str, str]) -> Row:
 def link(source: str, target: str) -> Row:
     """The row of a HasMember that the registry makes itself, between two UUIDs."""
     own = new_id()
-    attributes = {"id": own, "associationType": names.HAS_MEMBER, "sourceObject": source, "targetObject": target}
+    attributes = {
+        "id": own,
+        "associationType": names.HAS_MEMBER,
+        "sourceObject": source,
+        "targetObject": target,
+    }
     received = RegistryObject("Association", attributes)
     association = Association(
         entry_uuid=own, type=names.HAS_MEMBER, source=source, target=target, received=received

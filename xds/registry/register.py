@@ -1,8 +1,9 @@
-"""Registering a submission: the registry's own rules, in the one transaction that writes it (ITI TF-2 3.42.4.1.3).
+"""Registering a submission by the registry's own rules, in one transaction (ITI TF-2 3.42.4.1.3).
 
-`register` runs inside the caller's write transaction: lock the patient, know a repeat, resolve references, claim the
-uniqueIds, insert, replace. The order of its steps is what makes it right under races
-(docs/decisions/0003-registry-storage.md): nothing is looked up first and written later without the lock or the claim.
+`register` runs inside the caller's write transaction: lock the patient, know a repeat, resolve references,
+claim the uniqueIds, insert, replace. The order of its steps is what makes it right under races
+(docs/decisions/0003-registry-storage.md): nothing is looked up first and written later without the lock or
+the claim.
 """
 
 from __future__ import annotations
@@ -52,10 +53,10 @@ from xds.store.schema import (
 
 
 def register(connection: Connection, prepared: Prepared, codes: Codes) -> bool:
-    """Write a prepared submission; True when it was written, False when it is an identical repeat of an earlier one.
+    """Write a prepared submission; True when it was written, False when it is an identical repeat.
 
-    Runs in the caller's write transaction. Raises RegistryFailure with every error found; the caller's transaction
-    then rolls back and nothing has happened.
+    Runs in the caller's write transaction. Raises RegistryFailure with every error found; the caller's
+    transaction then rolls back and nothing has happened.
     """
     patient_pk = _lock_patient(connection, prepared.pid)
     if _is_repeat(connection, prepared):
@@ -147,7 +148,7 @@ _LOCATE: Final = union_all(
 
 
 def locate(connection: Connection, uuids: Sequence[bytes]) -> dict[bytes, Any]:
-    """Rows (kind, patient_pk, obj_pk, status, object_type) of the objects of any kind with these UUIDs, by UUID."""
+    """Rows (kind, patient_pk, obj_pk, status, object_type) of the objects with these UUIDs, by UUID."""
     found: dict[bytes, Any] = {}
     for start in range(0, len(uuids), 1000):
         rows = connection.execute(_LOCATE, {"uuids": uuids[start : start + 1000]})
@@ -190,7 +191,7 @@ def _broken_by(each: Reference, found: Any, patient_pk: int) -> str:
 def _claim(
     connection: Connection, prepared: Prepared, patient_pk: int
 ) -> tuple[set[int], list[RegistryError]]:
-    """Claim all uniqueIds at once; returns the keys of documents that are known with the same bytes, and the errors."""
+    """Claim all uniqueIds at once; returns the keys of documents known with these bytes, and the errors."""
     claims = sorted(
         (prepared.set_claim, *prepared.claims), key=lambda claim: claim.key
     )  # one order: no deadlocks
@@ -272,8 +273,9 @@ def _folders_of(connection: Connection, document: bytes) -> set[bytes]:
 def _replace(connection: Connection, set_uuid: bytes, patient_pk: int, each: Replacement) -> None:
     """RPLC and XFRM_RPLC: deprecate what is replaced and all that hangs on it, move into its folders.
 
-    ITI TF-2 3.42.4.1.3.5 and TF-3 4.2.2.2.3: every addendum and transformation of the replaced document goes too;
-    an addendum of an addendum is followed as well, so that nothing approved hangs on something deprecated.
+    ITI TF-2 3.42.4.1.3.5 and TF-3 4.2.2.2.3: every addendum and transformation of the replaced document goes
+    too; an addendum of an addendum is followed as well, so that nothing approved hangs on something
+    deprecated.
     """
     if connection.execute(_DEPRECATE, {"p": patient_pk, "target": each.replaced}).rowcount != 1:
         detail = f"({uuid_urn(each.replaced)})"
@@ -291,9 +293,7 @@ def _replace(connection: Connection, set_uuid: bytes, patient_pk: int, each: Rep
     folders = sorted(_folders_of(connection, each.replaced) - _folders_of(connection, each.replacement))
     if folders:
         members = [link(uuid_urn(own), uuid_urn(each.replacement)) for own in folders]
-        companions = [
-            link(uuid_urn(set_uuid), uuid_urn(member["entry_uuid"])) for member in members
-        ]
+        companions = [link(uuid_urn(set_uuid), uuid_urn(member["entry_uuid"])) for member in members]
         rows = [{**row, "patient_pk": patient_pk} for row in (*members, *companions)]
         connection.execute(_INSERTS["association"], rows)
         connection.execute(_TOUCH_FOLDERS, {"uuids": folders, "now": now()})

@@ -1,7 +1,7 @@
 """The document registry: what the transactions call to register a submission and to answer a stored query.
 
-It owns the database of metadata; register.py has the rules of writing, queries/ the questions.
-It must never be asked to read without the caller's visibility being part of the statement (docs/architecture.md).
+It owns the database of metadata; register.py has the rules of writing, queries/ the questions. It must never
+be asked to read without the caller's visibility being part of the statement (docs/architecture.md).
 """
 
 from __future__ import annotations
@@ -76,7 +76,9 @@ class Registry:
         Lists are as long as the next power of two, so that there are few sizes.
         """
         sizes = tuple(
-            (name, 1 << (len(value) - 1).bit_length()) for name, value in bound.items() if isinstance(value, list)
+            (name, 1 << (len(value) - 1).bit_length())
+            for name, value in bound.items()
+            if isinstance(value, list)
         )
         key = query_id, shape, sizes
         compiled = self._statements.get(key)

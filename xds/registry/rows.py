@@ -1,7 +1,7 @@
-"""One shape of row for every kind of registry object, so that each stored query is one statement and one writer.
+"""One shape of row for every kind of registry object: each stored query is one statement and one writer.
 
-Stored queries select `document_rows()`, `set_rows()` … and join them with UNION ALL; elements.py writes the rows.
-With `leaf` a row is (kind, status, home_pk, pid, updated, body), else (kind, entry_uuid, home_pk).
+Stored queries select `document_rows()`, `set_rows()` … and join them with UNION ALL; elements.py writes the
+rows. With `leaf` a row is (kind, status, home_pk, pid, updated, body), else (kind, entry_uuid, home_pk).
 """
 
 from __future__ import annotations
@@ -77,4 +77,6 @@ def folder_rows(*, leaf: bool) -> Rows:
 
 def association_rows(*, leaf: bool) -> Rows:
     """Associations."""
-    return _select(schema.KIND_ASSOCIATION, association, pid=cast(null(), Text), leaf=leaf).select_from(association)
+    return _select(schema.KIND_ASSOCIATION, association, pid=cast(null(), Text), leaf=leaf).select_from(
+        association
+    )

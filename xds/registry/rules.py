@@ -21,7 +21,8 @@ RULES: Final[Mapping[str, Rule]] = {
         Code.UNKNOWN_PATIENT_ID,
     ),
     "registry-entry-uuid-new": Rule(
-        "This entryUUID is in the registry already: send a new UUID, or a symbolic id and let the registry choose.",
+        "This entryUUID is in the registry already:"
+        " send a new UUID, or a symbolic id and let the registry choose.",
         "ITI TF-2 3.42.4.1.3.7",
         Code.REGISTRY_METADATA_ERROR,
     ),
@@ -51,8 +52,8 @@ RULES: Final[Mapping[str, Rule]] = {
         Code.REGISTRY_METADATA_ERROR,
     ),
     "registry-set-unique-id": Rule(
-        "A SubmissionSet.uniqueId must be used once, by any kind of object; only an identical repeat of the whole submission"
-        " may carry it again. Send other content under a new uniqueId.",
+        "A SubmissionSet.uniqueId must be used once, by any kind of object; only an identical repeat"
+        " of the whole submission may carry it again. Send other content under a new uniqueId.",
         "ITI TF-2 3.42.4.1.3.3.7",
         Code.DUPLICATE_UNIQUE_ID_IN_REGISTRY,
     ),
@@ -67,12 +68,14 @@ RULES: Final[Mapping[str, Rule]] = {
         Code.REGISTRY_METADATA_ERROR,
     ),
     "registry-document-same-hash": Rule(
-        "A DocumentEntry.uniqueId that is known must come with the same hash: a changed document needs a new uniqueId.",
+        "A DocumentEntry.uniqueId that is known must come with the same hash:"
+        " a changed document needs a new uniqueId.",
         "ITI TF-2 3.42.4.1.3.3.1",
         Code.NON_IDENTICAL_HASH,
     ),
     "registry-document-same-size": Rule(
-        "A DocumentEntry.uniqueId that is known must come with the same size: a changed document needs a new uniqueId.",
+        "A DocumentEntry.uniqueId that is known must come with the same size:"
+        " a changed document needs a new uniqueId.",
         "ITI TF-2 3.42.4.1.3.3.1",
         Code.NON_IDENTICAL_SIZE,
     ),
@@ -108,13 +111,14 @@ RULES: Final[Mapping[str, Rule]] = {
         Code.STORED_QUERY_PARAM_NUMBER,
     ),
     "query-parameter-many": Rule(
-        "A parameter must not have more than 8,192 values, nor be repeated more than 20 times: ask in several queries.",
+        "A parameter must not have more than 8,192 values, nor be repeated more than 20 times:"
+        " ask in several queries.",
         "this registry's own limit",
         Code.STORED_QUERY_PARAM_NUMBER,
     ),
     "query-parameter-value": Rule(
-        "A value is not written as its type asks: strings stand in single quotes, lists in parentheses, codes as code^^codingScheme, times as DTM,"
-        " entry ids as urn:uuid:.",
+        "A value is not written as its type asks: strings stand in single quotes, lists in parentheses,"
+        " codes as code^^codingScheme, times as DTM, entry ids as urn:uuid:.",
         _PARAMETERS,
         Code.REGISTRY_ERROR,
     ),

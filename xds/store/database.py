@@ -56,7 +56,8 @@ _PRAGMAS: Final = (
 class Compiled:
     """A statement as the driver takes it: its text, and where the value of each placeholder is found.
 
-    A place is the name of a bound value and, when that is a list, an index; `constants` are the statement's own.
+    A place is the name of a bound value and, when that is a list, an index; `constants` are the statement's
+    own.
     """
 
     text: str
@@ -170,7 +171,8 @@ class Database:
         """Bring the schema to this version; all or nothing, safe to call from several processes."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self._queue.turn(), self.engine.connect() as connection:
-            # A table copy under foreign_keys=ON deletes child rows silently; the pragma works outside transactions only.
+            # A table copy under foreign_keys=ON deletes child rows silently; the pragma works outside
+            # transactions only.
             raw: Any = connection.connection.dbapi_connection
             raw.execute("PRAGMA foreign_keys=OFF")
             try:
@@ -218,7 +220,8 @@ def _begin(connection: Connection) -> None:
 class _Queue:
     """A fair queue for writers, across threads and processes.
 
-    SQLite's own waiting polls with growing pauses and starves the unlucky (worst wait 1.1 s against 30 ms measured).
+    SQLite's own waiting polls with growing pauses and starves the unlucky (worst wait 1.1 s against 30 ms
+    measured).
     """
 
     def __init__(self, path: Path) -> None:

@@ -11,5 +11,5 @@ _INSERTS: Final[dict[str, Any]] = {"postgresql": postgresql.insert, "sqlite": sq
 
 
 def insert_new(table: Table, dialect: Dialect) -> Any:
-    """An INSERT that leaves rows alone whose key is there already, and tells with RETURNING which ones it wrote."""
+    """An INSERT that leaves rows alone whose key is there; RETURNING tells which ones it wrote."""
     return _INSERTS[dialect.name](table).on_conflict_do_nothing()

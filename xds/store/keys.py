@@ -1,7 +1,7 @@
 """Row keys made by the application: 63 bits, growing with time, no sequence to queue for.
 
-Used by the registry for every row. Time-ordered, so that rows of one patient come out in the order they went in;
-the low bits start at random in each process, so that processes do not collide.
+Used by the registry for every row. Time-ordered, so that rows of one patient come out in the order they went
+in; the low bits start at random in each process, so that processes do not collide.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def no_room(error: BaseException) -> str:
-    """The name of the error number when the disk or the quota is full, else nothing; the transaction was undone."""
+    """The name of the error number when the disk or the quota is full, else nothing."""
     if isinstance(error, OperationalError) and "disk is full" in str(error.orig):  # SQLITE_FULL
         return errno.errorcode[errno.ENOSPC]
     if isinstance(error, OSError) and error.errno in _FULL:

@@ -1,6 +1,6 @@
 """The answers of ebRIM: RegistryResponse, AdhocQueryResponse and the error list in them (ITI TF-3 4.2.4).
 
-Transactions write their answers here, so that statuses, severities and reference numbers look the same everywhere.
+Transactions write their answers here, so that statuses, severities and references look alike.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _MOST: Final = 500
 def error_list(errors: Sequence[RegistryError], reference: str) -> bytes:
     """rs:RegistryErrorList, or nothing; every sentence ends with its rule and the request's reference number.
 
-    codeContext must be filled and the element be empty; location is the object and attribute (ITI TF-3 4.2.4.1).
-    Of more than 500 errors the first 500 are written, and the last of them says how many are not.
+    codeContext must be filled and the element be empty; location is the object and attribute (ITI TF-3
+    4.2.4.1). Of more than 500 errors the first 500 are written, and the last of them says how many are not.
     """
     if not errors:
         return b""

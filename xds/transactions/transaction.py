@@ -1,7 +1,7 @@
 """What an IHE transaction is here: a declared record, and the parts of the node it works with.
 
-Each module of this package declares one `Transaction`; app.py runs it: read, do, write, with the gates between.
-Nothing here knows HTTP, and nothing but the four functions of a transaction knows what it is about.
+Each module of this package declares one `Transaction`; app.py runs it: read, do, write, with the gates
+between. Nothing here knows HTTP, and nothing but the four functions of a transaction knows what it is about.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ class Node:
 class Transaction:
     """One ITI transaction at one of our endpoints.
 
-    `action` and `response_action` are wsa:Action values (ITI TF-2 and TF-3; ihe: the answer's is the request's with
-    Response). `element` is the Body's child, `{namespace}name`. `streams`: the answer has the form of the request,
-    MTOM or plain; otherwise it is plain. `fails_softly`: a body that breaks the schema is answered as a failed
-    request, with all its errors, and not as a SOAP fault.
+    `action` and `response_action` are wsa:Action values (ITI TF-2 and TF-3; ihe: the answer's is the
+    request's with Response). `element` is the Body's child, `{namespace}name`. `streams`: the answer has the
+    form of the request, MTOM or plain; otherwise it is plain. `fails_softly`: a body that breaks the schema
+    is answered as a failed request, with all its errors, and not as a SOAP fault.
     """
 
     number: str

@@ -109,7 +109,9 @@ class SoapEndpoint:
         try:
             if req.get_header("Content-Encoding", default="identity").lower() != "identity":
                 raise Fault(
-                    FaultCode.SENDER, "The message is compressed: send it without Content-Encoding.", status=415
+                    FaultCode.SENDER,
+                    "The message is compressed: send it without Content-Encoding.",
+                    status=415,
                 )
             if length is not None and length > self._limits.total_bytes:
                 raise too_large("The message", "total_bytes", self._limits.total_bytes)
@@ -126,7 +128,9 @@ class SoapEndpoint:
                 fault = error
             elif isinstance(error, OSError) and error.errno in NO_ROOM:
                 log.error("%s endpoint=%s failed: %s", reference, self._name, errno.errorcode[error.errno])
-                fault = Fault(FaultCode.RECEIVER, "The node has no room for the request now: send it again later.")
+                fault = Fault(
+                    FaultCode.RECEIVER, "The node has no room for the request now: send it again later."
+                )
             else:
                 log.error("%s endpoint=%s failed\n%s", reference, self._name, trace(error))
                 fault = Fault(
@@ -174,7 +178,7 @@ class _Outgoing:
             raise ConnectionAbortedError("answer broken off") from None
 
     def close(self) -> None:
-        """Called by the server at the end; before the end of the chunks it means that the receiver went away."""
+        """Called by the server at the end; before the end of the chunks the receiver went away."""
         self._end("receiver went away")
 
     def _end(self, trouble: str) -> None:

@@ -1,9 +1,9 @@
-"""How a worker's memory is looked after: freed buffers are kept for the next answer, and garbage is sought less often.
+"""How a worker's memory is looked after: freed buffers are kept, and garbage is sought less often.
 
-Answers are buffers of hundreds of kilobytes; glibc returns such buffers to the kernel when they are freed, and the next
-answer pays again for every page (a third of the time of a large answer, docs/performance.md). What is there at start
-stays for good, so the collector need not look at it. app.py calls both once in each worker. Neither changes a limit:
-what is kept is bounded by the numbers here.
+Answers are buffers of hundreds of kilobytes; glibc returns such buffers to the kernel when they are freed,
+and the next answer pays again for every page (a third of the time of a large answer, docs/performance.md).
+What is there at start stays for good, so the collector need not look at it. app.py calls both once in each
+worker. Neither changes a limit: what is kept is bounded by the numbers here.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def keep_freed() -> None:
 
 
 def collect_seldom() -> None:
-    """A request makes hundreds of short-lived containers, none of them in circles: look at every ten thousandth."""
+    """A request makes hundreds of short-lived containers, none in circles: look at every ten thousandth."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)

@@ -37,7 +37,7 @@ _INCLUDE = f"{{{XOP}}}Include"
 #: The most that XOP parts may put back into the SOAP header, where certificates and signatures travel.
 HEADER_INCLUDE_BYTES: Final = 64 * 1024
 #: An answer larger than this goes out in chunks of about this size.
-LARGE: Final = 96 * 1024
+LARGE: Final = 192 * 1024
 _CHARSETS = frozenset({"", "utf-8", "utf8", "utf-16", "us-ascii"})
 
 
@@ -346,8 +346,8 @@ def write(
 ) -> tuple[str, int, Iterable[bytes]]:
     """Lay out an envelope. `header` is XML of header blocks; `action` is named in the content type if given.
 
-    A small message comes as a list of one bytes object, others as a generator that opens one attachment at a time:
-    the first chunk is on its way while the next is made, and memory does not grow with the answer.
+    A small message comes as a list of one bytes object, others as a generator that opens one attachment at a
+    time: the first chunk is on its way while the next is made, and memory does not grow with the answer.
     """
     before, after = soap.envelope(version, header)
     pieces = (before, *body, after)
@@ -421,9 +421,7 @@ def _gathered(chunks: Iterable[bytes]) -> Iterator[bytes]:
         yield b"".join(gathered)
 
 
-def _multipart(
-    pieces: tuple[Piece, ...], inner: str, named: str
-) -> tuple[str, int, Iterable[bytes]]:
+def _multipart(pieces: tuple[Piece, ...], inner: str, named: str) -> tuple[str, int, Iterable[bytes]]:
     token = secrets.token_hex(16)
     boundary = f"MIMEBoundary_{token}"
     root_id = f"root.{token}@xds"

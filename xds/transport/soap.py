@@ -34,7 +34,8 @@ class _Words:
     role: str
     #: Roles that are ours to act in (SOAP 1.2 part 1, 2.2; SOAP 1.1, 4.2.2).
     ours: frozenset[str]
-    #: The values of mustUnderstand that mean yes: xs:boolean in SOAP 1.2; SOAP 1.1 has "1", and senders write "true".
+    #: The values of mustUnderstand that mean yes: xs:boolean in SOAP 1.2; SOAP 1.1 has "1", and some write
+    #: "true".
     yes: frozenset[str]
     codes: dict[FaultCode, str]
 

@@ -33,12 +33,12 @@ ONE_PATIENT = False
 
 
 def statement(shape: Shape) -> CompoundSelect[Any]:
-    """Uses the patient's primary-key ranges; ix_association_source and ix_association_target for the associations."""
+    """Uses the patient's primary-key ranges; for associations ix_association_source and _target."""
     patient = shape.where("$patientId")
     documents = [*patient, *shape.where("$XDSDocumentEntryStatus", *(each.name for each in DOCUMENT_FILTERS))]
     sets = [*patient, *shape.where("$XDSSubmissionSetStatus")]
     folders = [*patient, *shape.where("$XDSFolderStatus")]
-    # The same conditions again, for the ids alone: an association is given when one of its ends is in the result.
+    # The same conditions again, for the ids alone: an association is given when one end is in the result.
     ends = union_all(
         select(d.c.entry_uuid).join_from(d, p, d.c.patient_pk == p.c.patient_pk).where(*documents),
         select(s.c.entry_uuid).join_from(s, p, s.c.patient_pk == p.c.patient_pk).where(*sets),

@@ -1,4 +1,6 @@
-"""GetDocuments (ITI TF-2 3.18.4.1.2.3.7.5): document entries by entryUUID or uniqueId; one uniqueId may give several."""
+"""GetDocuments (ITI TF-2 3.18.4.1.2.3.7.5): document entries by entryUUID or uniqueId, which may give
+several.
+"""
 
 from xds.registry.queries.parameters import (
     Parameter,

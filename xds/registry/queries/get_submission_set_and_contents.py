@@ -1,4 +1,4 @@
-"""GetSubmissionSetAndContents (ITI TF-2 3.18.4.1.2.3.7.10): a submission set, its members, and the links to them."""
+"""GetSubmissionSetAndContents (ITI TF-2 3.18.4.1.2.3.7.10): a submission set, its members, the links."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ ONE_PATIENT = True
 
 
 def statement(shape: Shape) -> CompoundSelect[Any]:
-    """Uses uq_submission_set_uuid or uid_claim, ix_association_source, and the entry_uuid index of each table."""
+    """Uses uq_submission_set_uuid or uid_claim, ix_association_source, and each entry_uuid index."""
     the_set = select(s.c.entry_uuid).where(*shape.where(_UUID, _UNIQUE_ID)).cte("the_set")
     members = (
         select(a.c.entry_uuid, a.c.target_uuid)

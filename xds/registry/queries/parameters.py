@@ -1,8 +1,9 @@
 """Stored-query parameters: how their values are written (ITI TF-2 3.18.4.1.2.3.5) and what they mean in SQL.
 
-Each query module declares its parameters at its head with the `Parameter`s and the matches here. `read` turns the
-Slots of a request into bound values and finds all errors at once; the statement is built from the *shape* of the
-request only (which parameters, how often), so that it is built once and no value ever becomes SQL text.
+Each query module declares its parameters at its head with the `Parameter`s and the matches here. `read` turns
+the Slots of a request into bound values and finds all errors at once; the statement is built from the *shape*
+of the request only (which parameters, how often), so that it is built once and no value ever becomes SQL
+text.
 """
 
 from __future__ import annotations
@@ -51,6 +52,8 @@ def values(text: str) -> list[str]:
     Raises DataTypeError on anything else.
     """
     inner = text.strip().removeprefix("(").removesuffix(")").strip()
+    if inner[:1] == inner[-1:] == "'" and inner.count("'") == 2:  # most are one plain string
+        return [inner[1:-1]]
     found = []
     position = 0
     while position < len(inner):
@@ -67,7 +70,7 @@ def values(text: str) -> list[str]:
     return found
 
 
-# -- matches: what a parameter's values ask of a row ------------------------------------------------------------
+# -- matches: what a parameter's values ask of a row ---------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +127,7 @@ def unique_id_of(table: Any, kind: int, key: ColumnElement[Any]) -> Match:
 
 
 def document_unique_id() -> Match:
-    """A document of one of the uniqueIds; the same document may have been registered again (ix_…_uid_key_again)."""
+    """A document of one of the uniqueIds; it may have been registered again (ix_…_uid_key_again)."""
     first, again = document_entry.alias("first"), document_entry.alias("again")
 
     def condition(name: str) -> ColumnElement[bool]:
@@ -172,7 +175,7 @@ def time_to(column: ColumnElement[Any]) -> Match:
 
 
 def status_in(column: ColumnElement[Any]) -> Match:
-    """One of the statuses; one not understood is ignored, and none understood counts as none given (3.18.4.1.2.3.6)."""
+    """One of the statuses; unknown ones are ignored, and none but them counts as none (3.18.4.1.2.3.6)."""
     return _in(column, lambda texts, _: [STATUSES[text] for text in texts if text in STATUSES] or None)
 
 
@@ -202,7 +205,7 @@ def _uuid(text: str) -> bytes:
     return uuid_bytes(text)
 
 
-# -- declaring and reading --------------------------------------------------------------------------------------
+# -- declaring and reading -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -253,7 +256,8 @@ def read(
 ) -> tuple[Shape, dict[str, Any]]:
     """The shape of a request and the values to bind; raises RegistryFailure with every error found.
 
-    Unknown parameters are ignored (ITI TF-2 3.18.4.1.2.3.5 leaves them to other communities and later editions).
+    Unknown parameters are ignored (ITI TF-2 3.18.4.1.2.3.5 leaves them to other communities and later
+    editions).
     """
     sent: dict[str, list[Slot]] = {}
     for slot in slots:
@@ -316,7 +320,7 @@ def _texts(group: Sequence[str] | DataTypeError) -> Sequence[str]:
 def _wrong_number(
     parameter: Parameter, groups: Sequence[Sequence[str] | DataTypeError]
 ) -> RegistryError | None:
-    """The error of a parameter that is repeated, or has several values, when it may not, or of far too many."""
+    """The error of a parameter that is repeated, or has several values, when it may not, or far too many."""
     most = max((len(group) for group in groups if not isinstance(group, DataTypeError)), default=0)
     if len(groups) > 1 and not parameter.repeat:
         return broken("query-parameter-repeated", parameter.name)
@@ -335,7 +339,7 @@ def _check_alternatives(group: tuple[str, ...], present: set[str]) -> list[Regis
     return [broken(rule, " ".join(given or group))]
 
 
-# -- parameters that several queries share ----------------------------------------------------------------------
+# -- parameters that several queries share -------------------------------------------------------------------
 
 PATIENT_ID: Final = text_is(patient.c.pid)
 STABLE_BY_DEFAULT: Final = (names.STABLE,)
