@@ -104,18 +104,23 @@ class Connection:
         self._socket.close()
 
     def ask(self, message: bytes) -> memoryview:
-        """Raises RuntimeError unless the answer is a 200 with a Content-Length."""
+        """The body as it came, chunk sizes and all when it is chunked. Raises RuntimeError unless it is a 200."""
         self._socket.sendall(message)
         end, filled = -1, 0
         while end < 0:
             filled += self._receive(filled)
             end = self._buffer.find(b"\r\n\r\n", 0, filled)
         head = bytes(self._buffer[:end]).lower()
-        _, named, length = head.partition(b"\r\ncontent-length:")
-        if not head.startswith(b"http/1.1 200") or not named:
+        if not head.startswith(b"http/1.1 200"):
             raise RuntimeError(f"unexpected answer: {head.splitlines()[0].decode('latin-1')}")
-        size = int(length.partition(b"\r\n")[0])
-        whole = end + 4 + size
+        _, named, length = head.partition(b"\r\ncontent-length:")
+        if not named:
+            while bytes(self._buffer[filled - 5 : filled]) != b"0\r\n\r\n":
+                if filled == len(self._buffer):
+                    self._buffer = self._buffer + bytes(filled)
+                filled += self._receive(filled)
+            return memoryview(self._buffer)[end + 4 : filled]
+        whole = end + 4 + int(length.partition(b"\r\n")[0])
         if len(self._buffer) < whole:
             # A new one: the last answer may still be in somebody's hands.
             self._buffer = self._buffer[:filled] + bytes(whole - filled)

@@ -21,6 +21,7 @@ from sqlalchemy.exc import OperationalError
 from xds import transactions
 from xds.config import Settings, check_to_serve, load
 from xds.errors import Fault, FaultCode, RegistryFailure, SettingsError
+from xds.log import set_up
 from xds.registry.registry import Registry
 from xds.repository.documents import Repository
 from xds.repository.files import FolderStore
@@ -111,13 +112,7 @@ def create_app(settings: Settings | None = None) -> App:
     if settings is None:
         path = os.environ.get("XDS_CONFIG")
         settings = load(Path(path) if path else None)
-        logging.basicConfig(
-            level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True
-        )
-        log.setLevel(logging.INFO)
-        # What a log line does not hold need not be found out for it (logging's own advice on speed).
-        logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-        logging._srcfile = None
+        set_up()
     check_to_serve(settings)
     keep_freed()
     database = Database(settings["store.database"])

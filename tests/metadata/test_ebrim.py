@@ -323,11 +323,21 @@ def test_stored_children_name_their_object_and_carry_their_object_type() -> None
 
 
 def test_stored_children_keep_uuids_and_get_new_ones_for_the_rest() -> None:
-    """A child id is never global: valid ones stay, symbolic ones are replaced by random ones."""
-    first, second = _body(EVERYTHING_READ), _body(EVERYTHING_READ)
-    assert KEPT_ID == first.external_identifiers[0].id
-    assert ebrim.is_uuid(first.classifications[0].id)
-    assert first.classifications[0].id != second.classifications[0].id
+    """A child id is never global: valid ones stay, symbolic ones get one each, made from their object's."""
+    body = _body(EVERYTHING_READ)
+    assert KEPT_ID == body.external_identifiers[0].id
+    ids = [child.id for child in (*body.classifications, *body.external_identifiers)]
+    assert all(map(ebrim.is_uuid, ids))
+    assert len(set(ids)) == len(ids)
+
+
+def test_child_ids_differ_from_each_other_and_from_their_objects() -> None:
+    """As many as an object can have children, and the same at every look."""
+    owner = "urn:uuid:00000000-0000-4000-8000-000000000001"
+    ids = [ebrim.child_id(owner, number) for number in range(1, 0x8000)]
+    assert len({owner, *ids}) == 0x8000
+    assert all(map(ebrim.is_uuid, ids[:100]))
+    assert ids[0] == ebrim.child_id(owner, 1)
 
 
 def test_the_omitted_identifier_is_not_stored() -> None:

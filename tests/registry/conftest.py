@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +46,7 @@ class Desk:
             for group in given if isinstance(given, tuple) else (given,):
                 values = tuple(group) if isinstance(group, list) else (group,)
                 slots.append(Slot("$" + name, values))
-        elements = self.registry.query(StoredQuery(query, slots, leaf))
-        answer = b"".join(elements.chunks())
-        assert len(answer) == elements.size
+        answer = b"".join(chain.from_iterable(self.registry.query(StoredQuery(query, slots, leaf))))
         wrapped = (
             f'<rim:RegistryObjectList xmlns:rim="{names.RIM}">'.encode()
             + answer

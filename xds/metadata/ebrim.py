@@ -98,15 +98,7 @@ def read_object(element: etree._Element) -> RegistryObject:
     for child in element:
         tag = child.tag
         if tag == _SLOT:
-            slots.append(
-                Slot(
-                    child.get("name", ""),
-                    tuple(
-                        [_text(value) for value_list in child for value in value_list if value.tag == _VALUE]
-                    ),
-                    child.get("slotType"),
-                )
-            )
+            slots.append(_slot(child))
         elif tag == _NAME:
             name = _localized(child)
         elif tag == _CLASSIFICATION:
@@ -127,6 +119,16 @@ def read_object(element: etree._Element) -> RegistryObject:
         tuple(classifications),
         tuple(external_identifiers),
     )
+
+
+def read_slots(element: etree._Element) -> tuple[Slot, ...]:
+    """The slots of an element, in order, and nothing else of it: all that matters in an AdhocQuery."""
+    return tuple([_slot(child) for child in element.iterchildren(_SLOT)])
+
+
+def _slot(element: etree._Element) -> Slot:
+    values = tuple([_text(value) for value_list in element for value in value_list if value.tag == _VALUE])
+    return Slot(element.get("name", ""), values, element.get("slotType"))
 
 
 def read_object_list(element: etree._Element) -> tuple[RegistryObject, ...]:

@@ -8,7 +8,7 @@ here and nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from xds.metadata import names
 from xds.metadata.ebrim import child_id, escape_attribute, stored_body, write_attributes
 from xds.metadata.model import RegistryObject
 from xds.store import schema
-from xds.store.bodies import pack, size, unpack
+from xds.store.bodies import pack, unpack
 from xds.store.codes import Codes
 from xds.store.keys import uuid_urn
 
@@ -97,55 +97,40 @@ def lasting(kind: int, obj: RegistryObject, ids: Mapping[str, str]) -> bytes:
 
 #: The number of the patientId identifier among an object's children: after all others.
 _PATIENT_ID: Final = 0x7FFF
-#: Objects made for one chunk: about 200 kB.
+#: Objects made at a time: about 200 kB.
 _TOGETHER: Final = 25
 
 
-@dataclass(frozen=True, slots=True)
-class Elements:
-    """Elements of a RegistryObjectList: how many bytes they are, and how to make them while they are sent."""
+def write(rows: Sequence[Sequence[Any]], codes: Codes) -> Iterator[list[bytes]]:
+    """Leaf rows (see rows.py) as pieces of their elements in order, some at a time, made as they are asked for.
 
-    size: int
-    chunks: Callable[[], Iterator[bytes]]
-
-
-def write(rows: Sequence[Sequence[Any]], codes: Codes) -> Elements:
-    """Leaf rows (see rows.py) as elements in their order; the prefix `rim` must be declared around them."""
+    The prefix `rim` must be declared around them.
+    """
     heads: dict[tuple[int, int, int | None], bytes] = {}
     tails: dict[tuple[int, str | None], bytes] = {}
-    pieces: list[tuple[bytes, bytes, bytes, int | None]] = []
-    length = 0
-    for kind, status, home_pk, pid, updated, body in rows:
-        start, end = (kind, status, home_pk), (kind, pid)
-        head, tail = heads.get(start), tails.get(end)
-        if head is None:
-            tag = f'<rim:{_FORMS[kind].tag} status="{_STATUS_URN[status]}"{_home(home_pk, codes)}'
-            head = heads[start] = tag.encode()
-        if tail is None:
-            tail = tails[end] = _tail(_FORMS[kind], pid)
-        pieces.append((head, body, tail, updated))
-        length += len(head) + size(body) + len(tail)
-
-    def chunks() -> Iterator[bytes]:
-        for start in range(0, len(pieces), _TOGETHER):
-            made: list[bytes] = []
-            for head, body, tail, updated in pieces[start : start + _TOGETHER]:
-                text = unpack(body)
-                if updated is not None:
-                    text = text.replace(_UPDATED, f">{updated}<".encode(), 1)
-                made += (head, text, tail)
-            yield b"".join(made)
-
-    return Elements(length, chunks)
+    for first in range(0, len(rows), _TOGETHER):
+        made: list[bytes] = []
+        for kind, status, home_pk, pid, updated, body in rows[first : first + _TOGETHER]:
+            start, end = (kind, status, home_pk), (kind, pid)
+            if (head := heads.get(start)) is None:
+                tag = f'<rim:{_FORMS[kind].tag} status="{_STATUS_URN[status]}"{_home(home_pk, codes)}'
+                head = heads[start] = tag.encode()
+            if (tail := tails.get(end)) is None:
+                tail = tails[end] = _tail(_FORMS[kind], pid)
+            text = unpack(body)
+            if updated is not None:
+                text = text.replace(_UPDATED, f">{updated}<".encode(), 1)
+            made += (head, text, tail)
+        yield made
 
 
-def write_references(rows: Sequence[Sequence[Any]], codes: Codes) -> Elements:
+def write_references(rows: Sequence[Sequence[Any]], codes: Codes) -> Iterator[list[bytes]]:
     """Reference rows as rim:ObjectRef elements, in their order."""
-    text = "".join(
-        f'<rim:ObjectRef id="{uuid_urn(entry_uuid)}"{_home(home_pk, codes)}/>'
-        for _, entry_uuid, home_pk in rows
-    ).encode()
-    return Elements(len(text), lambda: iter((text,)))
+    for first in range(0, len(rows), 1000):
+        yield [
+            f'<rim:ObjectRef id="{uuid_urn(entry_uuid)}"{_home(home_pk, codes)}/>'.encode()
+            for _, entry_uuid, home_pk in rows[first : first + 1000]
+        ]
 
 
 def _home(home_pk: int | None, codes: Codes) -> str:

@@ -6,7 +6,7 @@ be asked to read without the caller's visibility being part of the statement (do
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,7 +15,6 @@ from sqlalchemy import Connection
 from xds.errors import RegistryFailure
 from xds.metadata.model import Slot, Submission
 from xds.registry import elements, rows
-from xds.registry.elements import Elements
 from xds.registry.prepare import Prepared, prepare, words_of
 from xds.registry.queries import STORED_QUERIES
 from xds.registry.queries.parameters import Shape, read
@@ -55,8 +54,8 @@ class Registry:
         """Write a submission in the caller's transaction; False when it is an identical repeat."""
         return register(connection, prepared, self._codes)
 
-    def query(self, query: StoredQuery) -> Elements:
-        """The elements of the answer's RegistryObjectList, ready to send. Raises RegistryFailure."""
+    def query(self, query: StoredQuery) -> Iterator[list[bytes]]:
+        """The elements of the answer's RegistryObjectList, made as they are sent. Raises RegistryFailure."""
         module = STORED_QUERIES.get(query.id)
         if module is None:
             raise RegistryFailure(broken("query-known", "AdhocQuery/id"))

@@ -66,7 +66,7 @@ class Compiled:
 
     def values(self, bound: Mapping[str, Any]) -> tuple[Any, ...]:
         """The values for the placeholders; a list that is shorter than its places repeats its last value."""
-        given = {**self.constants, **bound}
+        given = {**self.constants, **bound} if self.constants else bound
         return tuple(
             given[name] if index is None else given[name][min(index, len(given[name]) - 1)]
             for name, index in self.places

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from xds.errors import RegistryError, RegistryFailure
 from xds.metadata import names
-from xds.metadata.ebrim import read_object
-from xds.registry.elements import Elements
+from xds.metadata.ebrim import read_slots
 from xds.registry.registry import StoredQuery
 from xds.registry.rules import broken
 from xds.transactions.responses import adhoc_query_response
@@ -26,17 +25,17 @@ def read(message: Message) -> StoredQuery:
     return_type = option.get("returnType", "RegistryObject")
     if return_type not in _LEAF:
         raise RegistryFailure(broken("query-return-type", "ResponseOption/returnType"))
-    return StoredQuery(query.get("id", ""), read_object(query).slots, _LEAF[return_type])
+    return StoredQuery(query.get("id", ""), read_slots(query), _LEAF[return_type])
 
 
-def do(node: Node, request: StoredQuery) -> Elements:
+def do(node: Node, request: StoredQuery) -> Iterator[list[bytes]]:
     """The elements found."""
     return node.registry.query(request)
 
 
-def write(result: Elements) -> Body:
+def write(result: Iterator[list[bytes]]) -> Body:
     """Success, also when nothing was found (ITI TF-2 3.18.4.1.3)."""
-    return adhoc_query_response(Text(result.size, result.chunks))
+    return adhoc_query_response(Text(result))
 
 
 def refuse(errors: Sequence[RegistryError], reference: str) -> Body:

@@ -89,6 +89,7 @@ class SoapClient:
         message_id = addressing.new_id()
         header = addressing.write(action, message_id, to=url) + headers.decode()
         content_type, size, chunks = write(version, header, body, mtom, action)
+        assert size is not None, "a request is made of bytes and attachments, whose sizes are known"
         fields = {"Content-Type": content_type, "Content-Length": str(size), "Accept-Encoding": "identity"}
         if version is Version.SOAP11:
             fields["SOAPAction"] = f'"{action}"'

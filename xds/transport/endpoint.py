@@ -148,7 +148,8 @@ class SoapEndpoint:
             resp.data = chunks[0]
             done(200)
         else:
-            resp.content_length = size
+            if size is not None:
+                resp.content_length = size
             resp.stream = _Outgoing(chunks, lambda trouble: done(200, trouble), reference)
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import base64
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Final
 from urllib.parse import unquote
 
@@ -139,10 +140,9 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """XML that is made while it is sent: `size` is exact in bytes, and `chunks` gives it from the start."""
+    """XML that is made while it is sent, once, some pieces at a time; nobody knows how long it will be."""
 
-    size: int
-    chunks: Callable[[], Iterator[bytes]]
+    batches: Iterator[Sequence[bytes]]
 
 
 Piece = bytes | Text | Attachment
@@ -335,15 +335,15 @@ def _take(include: etree._Element) -> tuple[etree._Element, str]:
     return parent, mime.content_id(unquote(href[4:]))
 
 
-def write_answer(answer: Answer, message: Message, mtom: bool) -> tuple[str, int, Iterable[bytes]]:
-    """Content type, length in bytes and the bytes themselves of an answer to `message`."""
+def write_answer(answer: Answer, message: Message, mtom: bool) -> tuple[str, int | None, Iterable[bytes]]:
+    """Content type, length in bytes if it is known, and the bytes themselves of an answer to `message`."""
     header = addressing.write(answer.action, addressing.new_id(), relates_to=message.message_id)
     return write(message.version, header, answer.body, mtom)
 
 
 def write(
     version: Version, header: str, body: tuple[Piece, ...], mtom: bool, action: str = ""
-) -> tuple[str, int, Iterable[bytes]]:
+) -> tuple[str, int | None, Iterable[bytes]]:
     """Lay out an envelope. `header` is XML of header blocks; `action` is named in the content type if given.
 
     A small message comes as a list of one bytes object, others as a generator that opens one attachment at a
@@ -356,24 +356,24 @@ def write(
     if mtom:
         return _multipart(pieces, inner, named)
     content_type = f"{inner}; charset=utf-8{named if version is Version.SOAP12 else ''}"
-    length = sum(map(_plain_size, pieces))
-    if length <= LARGE:
-        return content_type, length, [b"".join(_plain(pieces))]
-    return content_type, length, _gathered(_plain(pieces))
+    chunks = _gathered(_plain(pieces))
+    first = next(chunks)
+    if len(first) < LARGE:
+        return content_type, len(first), [first]
+    return content_type, _plain_length(pieces), chain((first,), chunks)
 
 
-def _plain_size(piece: Piece) -> int:
-    match piece:
-        case bytes():
-            return len(piece)
-        case Text():
-            return piece.size
-        case Attachment():
-            return (piece.size + 2) // 3 * 4
+def _plain_length(pieces: tuple[Piece, ...]) -> int | None:
+    length = 0
+    for piece in pieces:
+        if isinstance(piece, Text):
+            return None
+        length += len(piece) if isinstance(piece, bytes) else (piece.size + 2) // 3 * 4
+    return length
 
 
-def _exact(piece: Attachment | Text) -> Iterator[bytes]:
-    """The chunks of a piece; an error when they are not `size` bytes, as that was announced."""
+def _exact(piece: Attachment) -> Iterator[bytes]:
+    """The chunks of an attachment; an error when they are not `size` bytes, as that was announced."""
     size = 0
     for chunk in piece.chunks():
         size += len(chunk)
@@ -381,18 +381,19 @@ def _exact(piece: Attachment | Text) -> Iterator[bytes]:
             break
         yield chunk
     if size != piece.size:
-        raise RuntimeError("a part of an answer does not have the size it was announced with")
+        raise RuntimeError("an attachment does not have the size it was announced with")
 
 
-def _plain(pieces: tuple[Piece, ...]) -> Iterator[bytes]:
+def _plain(pieces: tuple[Piece, ...]) -> Iterator[Sequence[bytes]]:
     for piece in pieces:
         match piece:
             case bytes():
-                yield piece
+                yield (piece,)
             case Text():
-                yield from _exact(piece)
+                yield from piece.batches
             case Attachment():
-                yield from _base64(_exact(piece))
+                for chunk in _base64(_exact(piece)):
+                    yield (chunk,)
 
 
 def _base64(chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -407,13 +408,16 @@ def _base64(chunks: Iterable[bytes]) -> Iterator[bytes]:
         yield base64.b64encode(rest)
 
 
-def _gathered(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes in chunks of at least LARGE, but for the last: each costs the server a turn."""
+def _gathered(batches: Iterable[Sequence[bytes]]) -> Iterator[bytes]:
+    """The same bytes in chunks of at least LARGE but for the last, and one at least: each costs the server a turn.
+
+    This is the only place where the pieces of a plain answer are copied.
+    """
     gathered: list[bytes] = []
     size = 0
-    for chunk in chunks:
-        gathered.append(chunk)
-        size += len(chunk)
+    for batch in batches:
+        gathered += batch
+        size += sum(map(len, batch))
         if size >= LARGE:
             yield b"".join(gathered)
             gathered, size = [], 0
@@ -430,7 +434,7 @@ def _multipart(pieces: tuple[Piece, ...], inner: str, named: str) -> tuple[str, 
     xml_pieces: list[bytes] = []
     for piece in pieces:
         if not isinstance(piece, Attachment):
-            xml_pieces += _plain((piece,))
+            xml_pieces += chain.from_iterable(_plain((piece,)))
             continue
         identifier = f"{len(parts) + 1}.{token}@xds"
         xml_pieces.append(f'<xop:Include xmlns:xop="{XOP}" href="cid:{identifier}"/>'.encode())
