@@ -9,6 +9,7 @@ new file beside it.
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -38,12 +39,11 @@ def pack(body: bytes) -> bytes:
     return bytes((_CURRENT,)) + compressor.compress(body)
 
 
-def unpack(stored: bytes) -> bytes:
-    """The body that `pack` was given."""
+def unpack(stored: Sequence[bytes]) -> list[bytes]:
+    """The bodies that `pack` was given, each."""
     decompressors = getattr(_local, "decompressors", None)
     if decompressors is None:
         decompressors = _local.decompressors = {
             number: zstandard.ZstdDecompressor(dict_data=data).decompress for number, data in _data.items()
         }
-    body: bytes = decompressors[stored[0]](stored[1:], max_output_size=_MAX_BYTES)
-    return body
+    return [decompressors[body[0]](body[1:], _MAX_BYTES) for body in stored]
