@@ -109,12 +109,13 @@ def _check_schema(transaction: Transaction, message: Message) -> None:
 
 def create_app(settings: Settings | None = None) -> App:
     """The application; without `settings` they are read as the command line reads them, from XDS_CONFIG."""
+    alone = settings is None  # in a worker: the process is the node's
     if settings is None:
         path = os.environ.get("XDS_CONFIG")
         settings = load(Path(path) if path else None)
         set_up()
+        keep_freed()
     check_to_serve(settings)
-    keep_freed()
     database = Database(settings["store.database"])
     if not database.is_current():
         raise SettingsError("store.database is not of this version: run `xds migrate`")
@@ -141,7 +142,8 @@ def create_app(settings: Settings | None = None) -> App:
     app.add_route("/xds/schema/{name}", Schemas(_WSDL / "schema"))
     app.add_route("/health/live", _Live())
     app.add_route("/health/ready", _Ready(node))
-    collect_seldom()
+    if alone:
+        collect_seldom()
     return app
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
+from xds.repository import files
 from xds.repository.documents import DamagedDocument, NewDocument, Repository
 from xds.repository.files import FolderStore
 from xds.repository.sweep import sweep
@@ -171,3 +173,40 @@ def test_many_strays_are_removed_in_batches(shelf: Shelf) -> None:
     swept = sweep(shelf.database, shelf.store, grace=timedelta(0))
     assert (swept.unregistered, swept.bytes) == (1203, 1203)
     assert shelf.files() == []
+
+
+def test_a_sweep_goes_on_when_a_file_disappears_under_its_eyes(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A repeat's bytes are removed by their own request at any time."""
+    for _ in range(2):
+        shelf.repository.put([NewDocument("stray", "text/plain", shelf.stage(b"x"))])
+    scandir = os.scandir
+
+    def vanish(folder: str | Path) -> Iterable[os.DirEntry[str]]:
+        found = scandir(folder)
+        if not re.search(r"/\d{4}/\d\d/\d\d/\d\d$", str(folder)):  # not an hour's folder
+            return found
+        files = list(found)
+        os.unlink(files[0].path)
+        return files
+
+    monkeypatch.setattr(os, "scandir", vanish)
+    assert sweep(shelf.database, shelf.store, grace=timedelta(0)).unregistered == 1
+
+
+def test_each_process_makes_sure_itself_that_folders_last(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That another one made them does not say that it has synced them; once is enough for an hour."""
+    shelf.keep("doc", b"x")
+    synced: list[Path] = []
+    sync = files._sync_folder
+    monkeypatch.setattr(files, "_sync_folder", lambda path: (synced.append(path), sync(path)))
+    second = FolderStore(shelf.store.root)
+    key = second.put(shelf.stage(b"y"))
+    hour = second.root / "documents" / key.rpartition("/")[0]
+    assert set(synced) >= {hour, *list(hour.parents)[:6]}
+    synced.clear()
+    if second.put(shelf.stage(b"z")).startswith(key.rpartition("/")[0]):
+        assert synced == [hour]

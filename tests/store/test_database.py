@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +14,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import insert, select
 
 from xds.errors import SettingsError
-from xds.store.database import Database
+from xds.store.database import Compiled, Database
 from xds.store.schema import maintenance, metadata
 
 
@@ -66,15 +68,34 @@ def test_a_block_that_raises_leaves_nothing(database: Database) -> None:
         assert connection.execute(select(maintenance)).all() == []
 
 
-def test_a_snapshot_sees_one_moment(database: Database) -> None:
-    """What is written meanwhile is not seen by its second statement."""
-    with database.snapshot() as before:
-        assert before.execute(select(maintenance)).all() == []
-        with database.write() as connection:
-            connection.execute(insert(maintenance), {"name": "a", "value": "b"})
-        assert before.execute(select(maintenance)).all() == []
-    with database.read() as after:
-        assert len(after.execute(select(maintenance)).all()) == 1
+def test_writers_leave_no_descriptor_behind(database: Database) -> None:
+    """Threads come and go; what they opened to wait for their turn goes with the turn."""
+
+    def write() -> None:
+        with database.write():
+            pass
+
+    def descriptors() -> int:
+        return sum("lock" in os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if _open(fd))
+
+    for _ in range(3):
+        threads = [threading.Thread(target=write) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert descriptors() == 0
+
+
+def _open(descriptor: str) -> bool:
+    return os.path.lexists(f"/proc/self/fd/{descriptor}")
+
+
+def test_a_statement_that_fails_closes_its_connection(database: Database) -> None:
+    """And the next one gets another."""
+    with pytest.raises(sqlite3.OperationalError):
+        database.fetch(Compiled("SELECT nothing FROM nowhere", (), {}), {})
+    assert database.fetch(Compiled("SELECT 1", (), {}), {}) == [(1,)]
 
 
 def test_nothing_is_forgotten_at_power_loss(database: Database) -> None:

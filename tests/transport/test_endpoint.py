@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import pytest
 
 from tests.transport import node as test_node
 from tests.transport.messages import AXIS2, CXF, STACKS, WSA, ZEEP, envelope, include, xop
+from xds.errors import Fault
 from xds.transport import xml
 from xds.transport.limits import Limits
+from xds.transport.message import Message
 
 WSDL = """<definitions xmlns="http://schemas.xmlsoap.org/wsdl/"><service name="s"><port name="p" binding="b">
 <a12:address xmlns:a12="http://schemas.xmlsoap.org/wsdl/soap12/" location="http://localhost/"/></port>
@@ -195,3 +198,18 @@ def test_a_fault_in_the_body_names_the_message_it_answers(client: falcon.testing
 
     assert root.findtext(f".//{{{WSA}}}RelatesTo") == ZEEP.message_id
     assert root.findtext(f".//{{{WSA}}}ProblemAction/{{{WSA}}}Action") == "urn:none"
+
+
+def test_a_refused_message_is_not_kept(client: falcon.testing.TestClient) -> None:
+    """A fault leaves nothing in a circle, which would keep the message's tree until the collector comes by."""
+    wrong = envelope(action="urn:test:nobody-has-this")
+    post(client, wrong)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(5):
+            assert "reference" in post(client, wrong).text
+        left = [each for each in gc.get_objects() if isinstance(each, Message | Fault)]
+    finally:
+        gc.enable()
+    assert left == []

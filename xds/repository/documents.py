@@ -15,6 +15,7 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, select
 
+from xds.errors import XdsError
 from xds.repository.store import DocumentStore
 from xds.store.database import Database
 from xds.store.dialect import insert_new
@@ -57,7 +58,7 @@ class StoredDocument:
     sha256: bytes
 
 
-class DamagedDocument(Exception):
+class DamagedDocument(XdsError):
     """The bytes are missing, or are not the ones that were taken in."""
 
 

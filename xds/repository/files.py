@@ -12,9 +12,12 @@ import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from xds.transport.staged import Staged, StagingFolder
+
+#: Folders above an hour's whose names must last: day, month, year, documents, root, and what holds the root.
+_DEPTH: Final = 5
 
 
 class FolderStore:
@@ -25,21 +28,33 @@ class FolderStore:
         self._documents = root / "documents"
         self._documents.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.staging = StagingFolder(root / "staging")
+        self._lasting: Path | None = None  # the last hour whose folder this process has synced
 
     def put(self, staged: Staged) -> str:
         key = f"{datetime.now(UTC):%Y/%m/%d/%H}/{secrets.token_hex(16)}"
         target = self._documents / key
         _sync_file(staged.path)
-        made = _make_folders(target.parent, self._documents)
+        self._make_lasting(target.parent)
         os.rename(staged.path, target)
         try:
-            # The rename and each new folder are names in a folder: they last when that folder is on disk.
-            for folder in (target.parent, *made):
-                _sync_folder(folder)
+            _sync_folder(target.parent)  # the rename is a name in this folder: it lasts when the folder is on disk
         except OSError:
             self.remove(key)
             raise
         return key
+
+    def _make_lasting(self, hour: Path) -> None:
+        """See to it that the hour's folder, and every name on the way to it, is on disk.
+
+        Once in each process: that another one has made the folder does not say that it has synced it yet.
+        """
+        if hour != self._lasting:
+            hour.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for depth, folder in enumerate(hour.parents):
+                _sync_folder(folder)
+                if depth == _DEPTH:
+                    break
+            self._lasting = hour
 
     def has_room(self, size: int) -> bool:
         return shutil.disk_usage(self.root).free >= size
@@ -57,12 +72,16 @@ class FolderStore:
         (self._documents / key).unlink(missing_ok=True)
 
     def keys(self, since: str, before: datetime) -> Iterator[str]:
-        limit = before.timestamp()
+        limit, last = before.timestamp(), f"{before:%Y/%m/%d/%H}"
         for folder in sorted(self._documents.glob("[0-9]*/[0-9]*/[0-9]*/[0-9]*")):
             hour = folder.relative_to(self._documents).as_posix()
-            if hour >= since:
+            if since <= hour <= last:  # what was put later was written later
                 for file in os.scandir(folder):
-                    if file.stat().st_mtime <= limit:
+                    try:
+                        found = file.stat()
+                    except FileNotFoundError:  # removed meanwhile: not needed, or the registry refused it
+                        continue
+                    if found.st_mtime <= limit:
                         yield f"{hour}/{file.name}"
 
     def forgotten(self, before: datetime) -> Iterator[Staged]:
@@ -74,19 +93,6 @@ class FolderStore:
                 continue
             if found.st_mtime <= limit:
                 yield Staged(Path(file.path), found.st_size, "", "")
-
-
-def _make_folders(folder: Path, root: Path) -> list[Path]:
-    """Create `folder` below `root`; returns the parents that gained a name."""
-    changed = []
-    missing = []
-    while folder != root and not folder.exists():
-        missing.append(folder)
-        folder = folder.parent
-    for each in reversed(missing):
-        each.mkdir(exist_ok=True, mode=0o700)  # another worker may have made it in between
-        changed.append(each.parent)
-    return changed
 
 
 def _sync_file(path: Path) -> None:

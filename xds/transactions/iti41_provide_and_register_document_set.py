@@ -52,7 +52,8 @@ def read(message: Message) -> Provided:
         errors += _take(message, element, entries, documents)
     given = {element.get("id", "") for element in message.body.iterchildren(_DOCUMENT)}
     errors += [_broken("document-for-entry", each) for each in entries if each not in given]
-    errors += [_broken("part-referred-to") for _ in message.unreferenced]
+    if message.unreferenced:
+        errors.append(_broken("part-referred-to", detail=f"({len(message.unreferenced)} are not)"))
     for each, staged in documents.items():
         errors += _compare(entries[each], staged)
     if errors:

@@ -143,6 +143,7 @@ class SoapEndpoint:
             if message is None:
                 stream.drain(DRAIN_SECONDS)
             done(fault.status, f"fault={fault.code} {fault.reason}")
+            del fault  # its traceback holds this frame and that the message: megabytes that nobody would collect
             return
         if isinstance(chunks, list):
             resp.data = chunks[0]
