@@ -43,6 +43,37 @@ def test_an_oid_may_have_its_prefix() -> None:
     assert load(None, GOOD)["node.repository_unique_id"] == "1.2.3"
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("127.0.0.2:1", ("127.0.0.2", 1)),
+        ("[::]:65535", ("::", 65535)),
+        ("[::1]:8080", ("::1", 8080)),
+    ],
+)
+def test_a_node_listens_on_an_ip_address(text: str, expected: tuple[str, int]) -> None:
+    """IPv4 or IPv6, the latter in brackets as in a URL (RFC 3986, 3.2.2)."""
+    assert load(None, {"XDS_NODE__LISTEN": text})["node.listen"] == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["8080", ":8080", "localhost:8080", "127.0.0.1:0", "127.0.0.1:65536", "1.2.3:80", "[::1%lo]:80"]
+)
+def test_nothing_else_is_listened_on(text: str) -> None:
+    """Names are not looked up, and a port is a number from 1 to 65535."""
+    with pytest.raises(SettingsError, match=r"XDS_NODE__LISTEN (is not host:port|names no IP address)"):
+        load(None, {"XDS_NODE__LISTEN": text})
+
+
+@pytest.mark.parametrize("value", ["true", "2.5", "nan", "inf", "[1]", '"two"'])
+def test_a_number_is_a_whole_number(tmp_path: Path, value: str) -> None:
+    """Of TOML's types an integer, or the text of one; nothing is rounded."""
+    file = tmp_path / "xds.toml"
+    file.write_text(f"[node]\nworkers = {value}\n")
+    with pytest.raises(SettingsError, match=r"node\.workers is not a whole number"):
+        load(file, {})
+
+
 def test_every_error_is_reported_at_once(tmp_path: Path) -> None:
     """By the name under which the value was given."""
     file = tmp_path / "xds.toml"

@@ -25,7 +25,7 @@ from xds.log import set_up
 from xds.registry.registry import Registry
 from xds.repository.documents import Repository
 from xds.repository.files import FolderStore
-from xds.store.database import Database
+from xds.store.database import Database, DatabaseBusy
 from xds.store.trouble import is_busy, no_room
 from xds.transactions import schema
 from xds.transactions.rules import broken
@@ -84,7 +84,7 @@ def _answer(node: Node, known: Mapping[str, Transaction], message: Message) -> t
     except RegistryFailure as failure:
         log_refusal(message.reference, transaction.number, failure.errors)
         body = transaction.refuse(failure.errors, message.reference)
-    except (OSError, OperationalError) as error:
+    except (OSError, OperationalError, DatabaseBusy) as error:
         if full := no_room(error):
             log.error("%s %s no room: %s", message.reference, transaction.number, full)
         elif not is_busy(error):

@@ -9,43 +9,50 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-
-from granian import Granian
-from granian.constants import Interfaces, SSLProtocols
-from granian.http import HTTP1Settings
-from granian.log import LogLevels
+from typing import TYPE_CHECKING
 
 from xds import __version__
 from xds.client.commands import add_commands
-from xds.config import Settings, check_to_serve, load
+from xds.config import MOST_GRACE_HOURS, Settings, check_to_serve, load
 from xds.errors import SettingsError, XdsError
-from xds.repository.files import FolderStore
-from xds.repository.sweep import sweep
-from xds.store.database import Database
+
+# What only a node needs is imported by its commands: the client starts in a third of the time without.
+if TYPE_CHECKING:
+    from xds.repository.files import FolderStore
+    from xds.store.database import Database
 
 
 def serve(arguments: argparse.Namespace) -> int:
     """Start the node and answer until it is told to stop."""
-    settings = _settings(arguments)
+    from granian import Granian
+    from granian.constants import HTTPModes, Interfaces, SSLProtocols
+    from granian.http import HTTP1Settings
+    from granian.log import LogLevels
+
+    settings, path = _settings(arguments)
     check_to_serve(settings)
-    database = Database(settings["store.database"])
-    database.migrate()  # an embedded database is the node's own
-    database.close()
+    host, port = settings["node.listen"]
+    _try_to_listen(host, port)  # before the database is touched: it may be that of a node that runs
+    with _documents(settings), _database(settings) as database:
+        database.migrate()  # an embedded database is the node's own
     if settings["access.ticket"] == "none":
         print("xds: access.ticket = none: requests are NOT checked for security tickets", file=sys.stderr)
-    host, port = settings["node.listen"]
-    if arguments.config:
-        os.environ["XDS_CONFIG"] = str(arguments.config.resolve())
+    if path:
+        os.environ["XDS_CONFIG"] = str(path.resolve())
     server = Granian(
         "xds.app:create_app",
         address=host,
         port=port,
         interface=Interfaces.WSGI,
         factory=True,
+        # transport/connections.py knows one request to a connection; HTTP/2 would hide many in one.
+        http=HTTPModes.http1,
         workers=settings["node.workers"],
         blocking_threads=settings["node.threads"],
         websockets=False,
@@ -65,35 +72,42 @@ def serve(arguments: argparse.Namespace) -> int:
 
 def migrate(arguments: argparse.Namespace) -> int:
     """Bring the database to this version."""
-    database = Database(_settings(arguments)["store.database"])
-    database.migrate()
+    settings, _ = _settings(arguments)
+    with _database(settings) as database:
+        database.migrate()
     print("The database is up to date.")
     return 0
 
 
 def check(arguments: argparse.Namespace) -> int:
     """Say whether the node could start: settings, database, document folder."""
-    settings = _settings(arguments)
+    settings, _ = _settings(arguments)
     check_to_serve(settings)
-    database = Database(settings["store.database"])
-    current = database.is_current()
     print("settings   in order")
+    with _documents(settings), _database(settings) as database:
+        current = database.is_current()
     print("database   " + ("up to date" if current else "not there or of another version: run `xds migrate`"))
-    FolderStore(settings["store.documents"]).staging.create().discard()
     print("documents  writable")
     return 0 if current else 1
 
 
-def sweep_(arguments: argparse.Namespace) -> int:
+def sweep(arguments: argparse.Namespace) -> int:
     """Remove bytes that were staged or put and never registered."""
-    settings = _settings(arguments)
+    from xds.repository import sweep
+
+    settings, _ = _settings(arguments)
     hours = settings["store.sweep_grace_hours"] if arguments.grace_hours is None else arguments.grace_hours
-    swept = sweep(
-        Database(settings["store.database"]),
-        FolderStore(settings["store.documents"]),
-        grace=timedelta(hours=hours),
-        everything=arguments.all,
-    )
+    with _database(settings) as database:
+        if not database.is_current():
+            raise SettingsError("store.database is not there or of another version: run `xds migrate`")
+        with _documents(settings) as documents:
+            swept = sweep.sweep(
+                database,
+                documents,
+                grace=timedelta(hours=hours),
+                everything=arguments.all,
+                force=arguments.force,
+            )
     print(
         f"Removed {swept.staged} unfinished and {swept.unregistered} unregistered documents,"
         f" {swept.bytes} bytes in all."
@@ -101,10 +115,77 @@ def sweep_(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _settings(arguments: argparse.Namespace) -> Settings:
-    if arguments.config is None and (path := os.environ.get("XDS_CONFIG")):
-        arguments.config = Path(path)
-    return load(arguments.config)
+def _settings(arguments: argparse.Namespace) -> tuple[Settings, Path | None]:
+    """The settings, and the file that they are from."""
+    path: Path | None = arguments.config
+    if path is None and (named := os.environ.get("XDS_CONFIG")):
+        path = Path(named)
+    return load(path), path
+
+
+@contextmanager
+def _database(settings: Settings) -> Iterator[Database]:
+    """The node's database; what is wrong with it is said by the name of its setting."""
+    import sqlite3
+
+    from alembic.util.exc import CommandError
+    from sqlalchemy.exc import ArgumentError, DatabaseError
+
+    from xds.store.database import Database, DatabaseBusy
+
+    try:
+        database = Database(settings["store.database"])
+    except (ArgumentError, ImportError, ValueError):
+        raise SettingsError("store.database is not a database URL; write sqlite:///… with a path") from None
+    try:
+        yield database
+    except CommandError:  # the only one there can be: a revision that this version does not know
+        raise SettingsError("store.database is of a newer version: install that version of xds") from None
+    except DatabaseBusy:
+        raise XdsError("store.database is being written by somebody else: try again later") from None
+    except (DatabaseError, sqlite3.Error):
+        raise SettingsError(
+            "store.database cannot be opened or written, or is not a database of this node"
+        ) from None
+    except OSError as error:
+        raise SettingsError(f"store.database cannot be used: {error.strerror}") from None
+    finally:
+        database.close()
+
+
+@contextmanager
+def _documents(settings: Settings) -> Iterator[FolderStore]:
+    """The node's document folder, in which a file could be made a moment ago."""
+    from xds.repository.files import FolderStore
+
+    try:
+        store = FolderStore(settings["store.documents"])
+        store.staging.create().discard()
+        yield store
+    except OSError as error:
+        raise SettingsError(f"store.documents cannot be used: {error.strerror}") from None
+
+
+def _try_to_listen(host: str, port: int) -> None:
+    """Raise SettingsError when nobody could listen there: the server would end in a trace, or share it."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # old connections are in nobody's way
+            trial.bind((host, port))
+            trial.listen()
+    except OSError as error:
+        raise SettingsError(f"node.listen: the node cannot listen there: {error.strerror}") from None
+
+
+def _grace_hours(text: str) -> float:
+    try:
+        hours = float(text)
+    except ValueError:
+        hours = -1
+    if not 0 <= hours <= MOST_GRACE_HOURS:  # neither is "nan"
+        raise argparse.ArgumentTypeError(f"write a number of hours from 0 to {MOST_GRACE_HOURS}")
+    return hours
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -114,7 +195,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"xds {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    def node_command(name: str, run: object, text: str) -> argparse.ArgumentParser:
+    def node_command(
+        name: str, run: Callable[[argparse.Namespace], int], text: str
+    ) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("--config", type=Path, help="settings file (TOML); XDS_… variables win over it")
         command.set_defaults(run=run)
@@ -123,12 +206,20 @@ def _parser() -> argparse.ArgumentParser:
     node_command("serve", serve, "Start the node.")
     node_command("migrate", migrate, "Bring the database to this version.")
     node_command("check", check, "Say whether the node could start, and what is in the way.")
-    command = node_command("sweep", sweep_, "Remove bytes that were received and never registered.")
+    command = node_command("sweep", sweep, "Remove bytes that were received and never registered.")
     command.add_argument(
-        "--grace-hours", type=float, help="remove what is older than this (default: store.sweep_grace_hours)"
+        "--grace-hours",
+        type=_grace_hours,
+        metavar="HOURS",
+        help="remove what is older than this (default: store.sweep_grace_hours)",
     )
     command.add_argument(
         "--all", action="store_true", help="look at all hours, not only those since the last sweep"
+    )
+    command.add_argument(
+        "--force",
+        action="store_true",
+        help="remove even when most documents are not registered in the database",
     )
     add_commands(commands)
     return parser
@@ -153,6 +244,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read our output has seen enough (`| head`); what is still buffered goes nowhere, quietly.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:
+        print(f"xds: {error.strerror or type(error).__name__}", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

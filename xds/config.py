@@ -9,9 +9,11 @@ turns a gate off outside test environments.
 from __future__ import annotations
 
 import os
+import ssl
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,6 +40,8 @@ class Setting:
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError("is not a text")
+    if not value.isprintable():  # a NUL or a stray byte would end in an error of the file system's own
+        raise ValueError("holds a character that cannot be printed")
     return value.strip()
 
 
@@ -50,14 +54,14 @@ def _one_of(*choices: str) -> Callable[[Any], str]:
     return read
 
 
-def _number(least: int) -> Callable[[Any], int]:
+def _number(least: int, most: int = 2**63 - 1) -> Callable[[Any], int]:
     def read(value: Any) -> int:
         try:
-            number = int(value)
-        except (TypeError, ValueError):
+            number = value if type(value) is int else int(_text(value))
+        except ValueError:
             raise ValueError("is not a whole number") from None
-        if number < least:
-            raise ValueError(f"is less than {least}")
+        if not least <= number <= most:
+            raise ValueError(f"is less than {least}" if number < least else f"is more than {most}")
         return number
 
     return read
@@ -74,10 +78,19 @@ def _oid(value: Any) -> str:
 
 
 def _address(value: Any) -> tuple[str, int]:
-    host, colon, port = _text(value).rpartition(":")
-    if not colon or not host or not port.isdigit() or not 0 < int(port) < 65536:
+    host, _, port = _text(value).rpartition(":")
+    if not host or not (port.isascii() and port.isdigit() and len(port) < 6 and 0 < int(port) < 65536):
         raise ValueError("is not host:port, e.g. 127.0.0.1:8080")
-    return host.strip("[]"), int(port)
+    host = host.removeprefix("[").removesuffix("]")
+    try:
+        if "%" in host:  # a zone, which Granian cannot read
+            raise ValueError
+        ip_address(host)
+    except ValueError:
+        raise ValueError(
+            "names no IP address to listen on: write an address such as 127.0.0.1 or 0.0.0.0"
+        ) from None
+    return host, int(port)
 
 
 def _path(value: Any) -> Path | None:
@@ -105,6 +118,9 @@ def _limit(name: str, purpose: str) -> Setting:
     return Setting(f"limits.{name}", getattr(Limits(), name), _number(1), purpose)
 
 
+#: Eleven years; what is much longer than the calendar cannot be subtracted from today.
+MOST_GRACE_HOURS: Final = 100_000
+
 #: Every setting there is. What a later gate reads is checked already, so that files need not change.
 SETTINGS: Final = (
     Setting(
@@ -113,9 +129,9 @@ SETTINGS: Final = (
         _one_of("production", "test"),
         "Test loosens nothing by itself; it permits settings that production refuses.",
     ),
-    Setting("node.listen", "127.0.0.1:8080", _address, "Host and port to listen on."),
-    Setting("node.workers", 1, _number(1), "Worker processes."),
-    Setting("node.threads", 32, _number(1), "Requests that one worker works on at the same time."),
+    Setting("node.listen", "127.0.0.1:8080", _address, "IP address and port to listen on."),
+    Setting("node.workers", 1, _number(1, 1000), "Worker processes."),
+    Setting("node.threads", 32, _number(1, 10_000), "Requests that one worker works on at the same time."),
     Setting("node.home_community_id", "", _oid, "This community's OID, with or without urn:oid:."),
     Setting("node.repository_unique_id", "", _oid, "This document repository's OID. Required to serve."),
     Setting(
@@ -148,7 +164,7 @@ SETTINGS: Final = (
     Setting(
         "store.sweep_grace_hours",
         24,
-        _number(0),
+        _number(0, MOST_GRACE_HOURS),
         "How old bytes without a registration must be before `xds sweep` removes them;"
         " longer than any upload.",
     ),
@@ -234,9 +250,7 @@ def check_to_serve(settings: Settings) -> None:
         errors.append(
             "tls.client_ca needs tls.certificate and tls.key: client certificates come with TLS only"
         )
-    for key in ("tls.certificate", "tls.key", "tls.client_ca"):
-        if settings[key] and not settings[key].is_file():
-            errors.append(f"{key}: there is no such file")
+    errors += _tls_errors(settings)
     if settings["access.ticket"] == "required":
         errors.append(
             "access.ticket = required: this version cannot check security tickets yet"
@@ -252,12 +266,43 @@ def check_to_serve(settings: Settings) -> None:
         raise SettingsError("\n".join(errors))
 
 
+def _tls_errors(settings: Settings) -> list[str]:
+    """What is wrong with the files of TLS: found here, because a worker could only fail on them."""
+    errors = []
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    keys = [key for key in ("tls.certificate", "tls.key", "tls.client_ca") if settings[key]]
+    for key in keys:
+        try:
+            settings[key].open("rb").close()
+            if key != "tls.key":
+                context.load_verify_locations(settings[key])
+        except FileNotFoundError:
+            errors.append(f"{key}: there is no such file")
+        except ssl.SSLError:
+            errors.append(f"{key}: the file holds no certificate in PEM")
+        except OSError as error:
+            errors.append(f"{key}: the file cannot be read: {error.strerror}")
+    if not errors and "tls.certificate" in keys and "tls.key" in keys:
+        try:
+            # With an empty password, because a key that has one would be asked for at the terminal.
+            context.load_cert_chain(settings["tls.certificate"], settings["tls.key"], password="")
+        except ssl.SSLError as error:
+            errors.append(
+                "tls.key: the key does not belong to tls.certificate"
+                if error.reason == "KEY_VALUES_MISMATCH"
+                else "tls.key: the file holds no key in PEM that can be read without a password"
+            )
+    return errors
+
+
 def _read_file(path: Path) -> dict[str, Any]:
     try:
         with open(path, "rb") as file:
             return tomllib.load(file)
     except OSError as error:
         raise SettingsError(f"the settings file cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SettingsError("the settings file is not UTF-8: save it again with that encoding") from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"the settings file is not TOML: {error}") from None
 

@@ -6,11 +6,16 @@ because what stands here is shown to senders and written to logs.
 
     XdsError
     ├── Fault                 the message itself is unusable: answered as a SOAP fault
+    │   ├── AddressingFault   it breaks WS-Addressing (in xds.transport.addressing)
+    │   └── Refused           found while reading; with what is known of it (in xds.transport.message)
+    ├── MissingPart           a reference to a MIME part that is not there (in xds.transport.message)
     ├── RegistryFailure       the message was understood and is refused: answered as a RegistryResponse
+    ├── DamagedDocument       stored bytes are missing or changed (in xds.repository.documents)
     ├── DataTypeError         a value does not follow its data type (caught by validation)
     ├── SettingsError         the node cannot start with these settings
-    └── ClientError           the other side refused, or could not be reached
-        └── IncompleteFetch   some documents came and some did not (in xds.client, with those that came)
+    ├── ClientError           the other side refused, or could not be reached
+    │   └── IncompleteFetch   some documents came and some did not (in xds.client, with those that came)
+    └── DemoFailed            the demo could not go on (in xds.demo.node)
 """
 
 from __future__ import annotations

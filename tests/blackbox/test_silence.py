@@ -1,4 +1,4 @@
-"""Senders that fall silent or drip in the middle of a request: they are ended, and nobody else suffers."""
+"""Senders that fall silent or drip, and receivers that do not read: they are ended, and nobody else suffers."""
 
 from __future__ import annotations
 
@@ -66,21 +66,40 @@ def test_a_sender_that_drips_is_ended_and_told_so(impatient: Node) -> None:
         assert time.monotonic() - began < 8
 
 
-@pytest.mark.parametrize("pause", [0.0, 3.0], ids=["slow", "paused"])
-def test_a_slow_receiver_is_not_taken_for_a_silent_sender(pause: float, impatient: Node) -> None:
-    """It has sent nothing for long, as it is being answered; whoever is silent beside it is ended alone."""
-    document = m.Document(content=bytes(range(256)) * 160_000)  # more than all the buffers in between
-    assert send(impatient, m.mtom([document])).outcome == SUCCESS
+@pytest.fixture(scope="module")
+def document(impatient: Node) -> m.Document:
+    """A registered document that is larger than all the buffers between the node and a client."""
+    found = m.Document(content=bytes(range(256)) * 160_000)
+    assert send(impatient, m.mtom([found])).outcome == SUCCESS
+    return found
+
+
+@contextlib.contextmanager
+def asked(node: Node, document: m.Document, buffer: int = 0) -> Iterator[socket.socket]:
+    """A connection on which ITI-43 was asked for `document`, with a receive buffer of `buffer` bytes."""
     request = m.mtom_retrieve(document.unique_id)
+    with socket.socket() as connection:
+        if buffer:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        connection.settimeout(20)
+        connection.connect(("127.0.0.1", node.port))
+        connection.sendall(
+            f"POST {request.path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+            f"Content-Type: {request.content_type}\r\n"
+            f"Content-Length: {len(request.body)}\r\n\r\n".encode()
+            + bytes(request.body)  # type: ignore[arg-type]
+        )
+        yield connection
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.7], ids=["slow", "paused"])
+def test_a_slow_receiver_is_not_taken_for_a_silent_sender(
+    pause: float, impatient: Node, document: m.Document
+) -> None:
+    """It has sent nothing for long, as it is being answered; whoever is silent beside it is ended alone."""
     with ThreadPoolExecutor(1) as pool, silent(impatient, 1) as (other,):
         told = pool.submit(other.recv, 100)
-        with socket.create_connection(("127.0.0.1", impatient.port), timeout=20) as connection:
-            connection.sendall(
-                f"POST {request.path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-                f"Content-Type: {request.content_type}\r\n"
-                f"Content-Length: {len(request.body)}\r\n\r\n".encode()
-                + bytes(request.body)  # type: ignore[arg-type]
-            )
+        with asked(impatient, document) as connection:
             received = bytearray(connection.recv(1000))
             time.sleep(pause)
             began = time.monotonic()
@@ -103,3 +122,37 @@ def test_a_client_that_keeps_its_connection_is_not_ended_in_a_senders_place(impa
             assert other.recv(100).startswith(b"HTTP/1.1 500")
         kept.sendall(request)
         assert kept.recv(4096).startswith(b"HTTP/1.1 200")
+
+
+def test_receivers_that_do_not_read_do_not_keep_a_good_request_waiting(
+    impatient: Node, document: m.Document
+) -> None:
+    """Six of them on four threads: all are ended within seconds, though none of them ever hangs up."""
+    before = impatient.log.read_text().count("receiver went away")
+    with contextlib.ExitStack() as held:
+        for _ in range(6):
+            held.enter_context(asked(impatient, document, buffer=4096))
+        time.sleep(0.5)
+        began = time.monotonic()
+        assert send(impatient, m.plain(m.find_documents(), "ITI-18")).outcome == SUCCESS
+        assert time.monotonic() - began < 8
+        ended = 0
+        while ended < 6 and time.monotonic() - began < 15:
+            time.sleep(0.2)
+            ended = impatient.log.read_text().count("receiver went away") - before
+        assert ended == 6
+
+
+def test_a_slow_but_steady_receiver_is_not_ended_beside_one_that_does_not_read(
+    impatient: Node, document: m.Document
+) -> None:
+    """64 kB every 0.1 s for 5 s: the chunks are late, the receiver is not, and it gets every byte."""
+    before = impatient.log.read_text().count("receiver went away")
+    with asked(impatient, document, buffer=4096), asked(impatient, document, buffer=65536) as steady:
+        received, began = bytearray(), time.monotonic()
+        while piece := steady.recv(65536, socket.MSG_WAITALL):
+            received += piece
+            if time.monotonic() - began < 5:
+                time.sleep(0.1)
+        assert document.content in received
+        assert impatient.log.read_text().count("receiver went away") == before + 1

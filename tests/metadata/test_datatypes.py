@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from xds.errors import DataTypeError
 from xds.metadata import datatypes
-from xds.metadata.datatypes import CHECKS, CX, HD, XCN, XON, XTN, CodedString, CXi, PidField, Recipient
+from xds.metadata.datatypes import CHECKS, CX, HD, XCN, XON, XTN, CXi, PidField, Recipient
 
 ACCEPTED = {
     "CX": [
@@ -310,9 +310,6 @@ def test_structured_values_are_taken_apart() -> None:
         "Avd^^^^^&2.16.578.1.12.4.1.4.102&ISO^^^^4201234"
     )
     assert CXi("7", "urn:x", HD("Lab", "1.2", "ISO")) == CXi.parse("7^^^Lab&1.2&ISO^urn:x")
-    assert CodedString("LE", "2.16.578.1.12.4.1.1.9060") == CodedString.parse(
-        "LE^^^&2.16.578.1.12.4.1.1.9060&ISO"
-    )
     assert PidField("PID-5", "Testperson^Syntetisk") == PidField.parse("PID-5|Testperson^Syntetisk")
     assert "de Vries" == XCN.parse("^de Vries&de&Vries^Jan").family
     assert ("a@b.org", "") == (XTN.parse("^^Internet^a@b.org").email, XTN.parse("^^Internet^a@b.org").number)
@@ -359,7 +356,6 @@ def test_any_person_organisation_and_patient_id_survives_writing(one: str, other
     for value in (
         CX(one, oid),
         CXi(one, other, authority),
-        CodedString(one, oid),
         XCN(one, other, given=one, authority=authority),
         XON(one, other, authority),
         XTN(("", "NET", "Internet", other)),

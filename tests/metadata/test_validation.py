@@ -297,6 +297,13 @@ OTHER_CASES: list[tuple[str, Objects, str]] = [
     ("object-kind", (*good(), RegistryObject("Service", {"id": "s"})), "s"),
     ("object-kind", (*good(), RegistryObject("ExternalIdentifier", {"id": "e", "value": "v"})), "e"),
     ("object-kind", (*good(), RegistryObject("{urn:x}ExtrinsicObject", {"id": "x"})), "x"),
+    (
+        "object-id-length",
+        samples.submission(
+            samples.document_entry(entry_uuid="D" * 257), of=samples.submission_set(title="x" * 999)
+        ),
+        "RegistryObjectList[2]",
+    ),
     ("object-id-unique", (*good(), samples.submission()[1]), "Document01"),
     ("object-lid-first", changed("Document01", attribute("lid", REGISTERED)), "Document01/logicalID"),
     ("object-lid-first", changed("Folder01", attribute("lid", REGISTERED)), "Folder01/logicalID"),
@@ -860,3 +867,12 @@ def test_a_valid_message_becomes_a_typed_submission() -> None:
         "Transformation",
     ] == [a.entry_uuid for a in value.associations]
     assert "Original" == value.associations[0].submission_set_status
+
+
+def test_an_id_of_any_length_is_refused_before_it_is_repeated() -> None:
+    """Every location starts with an id: a long one and many errors would make an answer of any size."""
+    long = "D" * 257
+    objects = samples.submission(samples.document_entry(entry_uuid=long, unique_id="", language_code="???"))
+    errors = check(objects, transaction="ITI-42")
+    assert {error.rule for error in errors} == {"object-id-length"}
+    assert all(long not in error.location + error.context for error in errors)

@@ -400,6 +400,11 @@ MISSING, NUMBER, MALFORMED = "XDSStoredQueryMissingParam", "XDSStoredQueryParamN
             ],
         ),
         (
+            find_documents.ID,
+            PATIENT | {"XDSDocumentEntryStatus": APPROVED, "XDSDocumentEntryAuthorPerson": ["('%a%')"] * 101},
+            [(MALFORMED, "query-parameter-value", "$XDSDocumentEntryAuthorPerson")],
+        ),
+        (
             get_submission_set_and_contents.ID,
             {"XDSSubmissionSetUniqueId": "('1.2','1.3')"},
             [(NUMBER, "query-parameter-single", "$XDSSubmissionSetUniqueId")],

@@ -12,7 +12,7 @@ from tests.metadata import samples as s
 from tests.registry.conftest import Desk
 from xds.errors import RegistryFailure
 from xds.metadata import names
-from xds.metadata.model import DocumentEntry, Folder, RegistryObject
+from xds.metadata.model import DocumentEntry, Folder, RegistryObject, Slot
 from xds.metadata.validation import submission
 from xds.registry.queries import find_documents, get_all, get_documents
 
@@ -445,3 +445,11 @@ def test_one_of_several_contents_for_a_unique_id_at_the_same_moment_wins(desk: D
         for n in range(8)
     ]
     assert _race(desk, rivals) == ["XDSNonIdenticalHash"] * 7 + ["new"]
+
+
+def test_an_object_that_says_too_much_is_refused(desk: Desk) -> None:
+    """Answers hold some objects in memory at a time, so each has a bound far above what is ordinary."""
+    much = tuple(Slot(f"urn:example:{n}", ("x" * 250,) * 100) for n in range(50))
+    assert desk.refused(submit(document(D1, extra_slots=much))) == [
+        ("XDSRegistryMetadataError", "registry-object-size", D1)
+    ]

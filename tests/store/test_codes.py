@@ -31,7 +31,7 @@ def test_a_word_has_one_number_in_every_process(database: Database) -> None:
     first = intern(database, Codes(database), ("A", "1.2"), ("B", "1.2"), ("A", "1.3"))
     assert len(set(first.values())) == 3
     other = Codes(database)
-    assert other.number("A", "1.2") == first[Word("A", "1.2")]
+    assert other.numbers([Word("A", "1.2")]) == [first[Word("A", "1.2")]]
     assert other.word(first[Word("A", "1.3")]) == "A"
     assert intern(database, other, ("A", "1.2")) == {Word("A", "1.2"): first[Word("A", "1.2")]}
 
@@ -39,9 +39,9 @@ def test_a_word_has_one_number_in_every_process(database: Database) -> None:
 def test_an_unknown_word_has_no_number(database: Database) -> None:
     """And asking does not give it one."""
     codes = Codes(database)
-    assert codes.number("nobody", "1.2") == UNKNOWN
+    assert codes.numbers([Word("nobody", "1.2")]) == [UNKNOWN]
     intern(database, codes, ("nobody", "1.2"))
-    assert codes.number("nobody", "1.2") != UNKNOWN
+    assert codes.numbers([Word("nobody", "1.2")]) != [UNKNOWN]
 
 
 def test_many_words_at_once(database: Database) -> None:
@@ -72,6 +72,9 @@ def test_a_number_that_was_rolled_back_is_no_number(database: Database) -> None:
     with pytest.raises(KeyError), database.write() as connection:  # noqa: PT012
         codes.intern(connection, [Word("A", "1.2")])
         raise KeyError
-    assert codes.number("A", "1.2") == UNKNOWN
+    assert codes.numbers([Word("A", "1.2")]) == [UNKNOWN]
     given = intern(database, codes, ("B", "1.2"), ("A", "1.2"))
-    assert codes.number("A", "1.2") == given[Word("A", "1.2")] != given[Word("B", "1.2")]
+    assert codes.numbers([Word("A", "1.2"), Word("B", "1.2")]) == [
+        given[Word("A", "1.2")],
+        given[Word("B", "1.2")],
+    ]

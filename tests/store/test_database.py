@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
 import threading
@@ -14,7 +15,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import insert, select
 
 from xds.errors import SettingsError
-from xds.store.database import Compiled, Database
+from xds.store.database import Compiled, Database, DatabaseBusy
 from xds.store.schema import maintenance, metadata
 
 
@@ -76,7 +77,9 @@ def test_writers_leave_no_descriptor_behind(database: Database) -> None:
             pass
 
     def descriptors() -> int:
-        return sum("lock" in os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if _open(fd))
+        return sum(
+            "lock" in os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if _open(fd)
+        )
 
     for _ in range(3):
         threads = [threading.Thread(target=write) for _ in range(8)]
@@ -110,3 +113,14 @@ def test_a_database_we_cannot_use_is_refused_with_the_key(url: str) -> None:
     """The sentence names the setting."""
     with pytest.raises(SettingsError, match=r"store\.database"):
         Database(url)
+
+
+def test_a_writer_does_not_wait_for_ever(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody holds the lock and does not let go: nothing is written, and that is said."""
+    monkeypatch.setattr("xds.store.database._WAIT_SECONDS", 0.1)
+    with open(f"{database.path}.lock", "w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(DatabaseBusy), database.write():
+            raise AssertionError("it is not our turn")
+    with database.write() as connection:
+        connection.execute(insert(maintenance), {"name": "a", "value": "b"})

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from xds.transport.connections import SilentConnections
+from xds.transport.connections import SilentConnections, StalledReceivers
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="hanging up asks the Linux kernel")
 
@@ -139,6 +139,80 @@ def test_a_connection_that_is_being_sent_on_is_left_alone(server: socket.socket)
         time.sleep(0.3)
         accepted.sendall(b"b")
         assert SilentConnections().hang_up(0.25, 9) == 0
+
+
+def fill(accepted: socket.socket) -> None:
+    """Send until nothing more fits."""
+    accepted.settimeout(0.05)
+    with pytest.raises(TimeoutError):
+        while True:
+            accepted.sendall(b"x" * 65536)
+
+
+def test_a_receiver_that_takes_nothing_is_ended(server: socket.socket) -> None:
+    """Both ways, but only when it took nothing between two looks and its thread is late."""
+    client, accepted = pair(server)
+    with client, accepted:
+        fill(accepted)
+        receivers = StalledReceivers()
+        time.sleep(0.3)
+        assert receivers.end(0.25, 9) == 0  # nothing to compare with yet
+        time.sleep(0.3)
+        assert receivers.end(0.25, 0) == 0  # no thread is late
+        assert receivers.end(0.25, 9) == 1
+        with pytest.raises(BrokenPipeError):
+            accepted.sendall(b"x")
+
+
+def test_a_receiver_that_takes_something_is_left_alone(server: socket.socket) -> None:
+    """The window stays nearly shut and the sender blocked, and yet it reads."""
+    client, accepted = pair(server)
+    with client, accepted:
+        fill(accepted)
+        receivers = StalledReceivers()
+        assert receivers.end(0.25, 9) == 0
+        for _ in range(3):
+            taken = 0
+            while taken < 1_000_000:
+                taken += len(client.recv(65536))
+            time.sleep(0.3)
+            fill(accepted)
+            assert receivers.end(0.25, 9) == 0
+
+
+def test_a_connection_that_is_owed_nothing_is_not_a_receiver(server: socket.socket) -> None:
+    """It has everything, and is idle by right; so is the other end that this process opened."""
+    client, accepted = pair(server)
+    with client, accepted:
+        accepted.sendall(b"answer")
+        time.sleep(0.05)
+        receivers = StalledReceivers()
+        for _ in range(2):
+            assert receivers.end(0.1, 9) == 0
+            time.sleep(0.15)
+
+
+def test_no_more_receivers_are_ended_than_threads_are_late_the_longest_stalled_first(
+    server: socket.socket,
+) -> None:
+    """The second is stalled as well, and has to wait for its turn."""
+    (first, one), (second, other) = pair(server), pair(server)
+    with first, one, second, other:
+        receivers = StalledReceivers()
+        fill(one)
+        assert receivers.end(0.1, 9) == 0
+        time.sleep(0.05)
+        fill(other)
+        assert receivers.end(60, 9) == 0
+        time.sleep(0.15)
+        assert receivers.end(0.1, 1) == 1
+        with pytest.raises(BrokenPipeError):
+            one.sendall(b"x")
+        with pytest.raises(TimeoutError):
+            other.sendall(b"x")
+        assert receivers.end(0.1, 1) == 1
+        with pytest.raises(BrokenPipeError):
+            other.sendall(b"x")
 
 
 def test_no_descriptor_is_left_open(server: socket.socket) -> None:

@@ -280,23 +280,6 @@ class CXi:
 
 
 @dataclass(frozen=True, slots=True)
-class CodedString:
-    """A code with its system as HL7 text: `code^^^&OID&ISO`."""
-
-    code: str
-    system: str
-
-    @classmethod
-    def parse(cls, text: str) -> CodedString:
-        """Read a coded string; the shape is that of CX."""
-        value = CX.parse(text)
-        return cls(value.id, value.authority)
-
-    def __str__(self) -> str:
-        return f"{escape(self.code)}^^^&{self.system}&ISO"
-
-
-@dataclass(frozen=True, slots=True)
 class XCN:
     """A person: id, family name, given name, further names, suffix, prefix, degree, assigning authority.
 

@@ -219,13 +219,14 @@ def stored_body(
     omit_identifier: str,
     omit_slots: Collection[str] = (),
 ) -> bytes:
-    """The child elements of `obj` as the registry keeps them; the opening tag is written from columns.
+    """The child elements of `obj` as the registry keeps them; registry/elements.py writes the start tag.
 
     Every child names `own_id` as its object and carries the objectType that answers must have (ITI TF-3
     4.2.3.1.2). A child keeps its id when that is a UUID and gets one made from `own_id` otherwise: child ids
     are never global. `ids` maps symbolic ids elsewhere in a child (its lid). `version`, when given, stands
-    instead of whatever VersionInfo was sent. Left out because they can change and are written from columns:
-    the ExternalIdentifier whose scheme is `omit_identifier` and the slots named in `omit_slots`.
+    instead of whatever VersionInfo was sent. Left out because they can change and are written from columns,
+    as status and home are: the ExternalIdentifier whose scheme is `omit_identifier` (patientId) and the slots
+    named in `omit_slots` (lastUpdateTime).
     """
     parts: list[str] = []
     slots = [s for s in obj.slots if s.name not in omit_slots] if omit_slots else obj.slots

@@ -135,6 +135,10 @@ RULES: Final[Mapping[str, Rule]] = {
         "out.",
         "ITI TF-3 4.2.1",
     ),
+    "object-id-length": _metadata(
+        "An object's id must not be longer than 256 characters. Nothing else of the message was looked at.",
+        _SCHEMA,
+    ),
     "object-id-unique": _metadata(
         "Every object of a submission must have an id of its own.", "ITI TF-2 3.42.4.1.3.7"
     ),

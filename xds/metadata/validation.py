@@ -112,6 +112,11 @@ class _Message:
 
 
 def _all(message: _Message) -> _Findings:
+    # Every location starts with an id, so ids of any length would be written as often as there are errors.
+    long = [number for number, obj in enumerate(message.objects, 1) if len(obj.id) > _VALUE_LENGTH]
+    if long:
+        yield from (("object-id-length", f"RegistryObjectList[{number}]", "") for number in long)
+        return
     seen: set[str] = set()
     for obj, table, children in zip(message.objects, message.tables, message.children, strict=True):
         if obj.id:

@@ -14,9 +14,11 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final
 
+from xds.errors import RegistryFailure
 from xds.metadata import names
 from xds.metadata.ebrim import child_id, escape_attribute, stored_body, write_attributes
 from xds.metadata.model import RegistryObject
+from xds.registry.rules import broken
 from xds.store import schema
 from xds.store.bodies import pack, unpack
 from xds.store.codes import Codes
@@ -58,8 +60,14 @@ _UPDATED_SLOT: Final = (
 
 
 def stored(kind: int, obj: RegistryObject, ids: Mapping[str, str]) -> bytes:
-    """The stored form of an object, compressed; `ids` maps ids as sent to UUIDs."""
-    return pack(lasting(kind, obj, ids))
+    """The stored form of an object, compressed; `ids` maps ids as sent to UUIDs.
+
+    Raises RegistryFailure for one that is too large: answers hold some objects in memory at a time.
+    """
+    text = lasting(kind, obj, ids)
+    if len(text) > MOST_BYTES:
+        raise RegistryFailure(broken("registry-object-size", obj.id))
+    return pack(text)
 
 
 def lasting(kind: int, obj: RegistryObject, ids: Mapping[str, str]) -> bytes:
@@ -97,6 +105,8 @@ def lasting(kind: int, obj: RegistryObject, ids: Mapping[str, str]) -> bytes:
     return "".join(parts).encode() + body + patient.encode()
 
 
+#: The most that one object may say; an ordinary document entry is 8 kB.
+MOST_BYTES: Final = 1_000_000
 #: The number of the patientId identifier among an object's children: after all others.
 _PATIENT_ID: Final = 0x7FFF
 #: All of a leaf row but its body.

@@ -1,8 +1,9 @@
 """A submission as rows: all the work of registering that needs no lock (ITI TF-2 3.42.4.1.3).
 
-Called by the registry before the write transaction: symbolic ids become UUIDs, codes become numbers, the
-children are rendered and compressed, and what must be asked of the registry under the lock is written down
-for register.py. It must never be called on a submission that metadata.validation has not passed.
+Called by the registry before the write transaction: symbolic ids become UUIDs, codes become words
+(register.py gives them their numbers), the lasting text of each element is rendered and compressed, and what
+must be asked of the registry under the lock is written down for register.py. It must never be called on a
+submission that metadata.validation has not passed.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from xds.store.codes import Codes
 from xds.store.database import Compiled, Database
 
 #: Far more than well-behaved callers need; others start over.
-_KEPT_STATEMENTS: Final = 1000
+_KEPT_STATEMENTS: Final = 200
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,11 @@ RULES: Final[Mapping[str, Rule]] = {
         "ITI TF-2 3.8.4.2.4",
         Code.UNKNOWN_PATIENT_ID,
     ),
+    "registry-object-size": Rule(
+        "The metadata of one object must not be larger than 1,000,000 bytes: documents do not belong into it.",
+        "this registry's own limit",
+        Code.REGISTRY_METADATA_ERROR,
+    ),
     "registry-entry-uuid-new": Rule(
         "This entryUUID is in the registry already:"
         " send a new UUID, or a symbolic id and let the registry choose.",

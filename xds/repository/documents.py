@@ -8,12 +8,12 @@ sweep.py. It must never change a byte, and never hand out bytes that are not the
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, select, update
 
 from xds.errors import XdsError
 from xds.repository.store import DocumentStore
@@ -23,6 +23,11 @@ from xds.store.schema import stored_document
 from xds.transport.staged import Staged
 
 _CHUNK: Final = 256 * 1024
+_HEAL: Final = (
+    update(stored_document)
+    .where(stored_document.c.doc_uid == bindparam("uid"))
+    .values(blob_key=bindparam("key"))
+)
 _FIND: Final = select(stored_document).where(stored_document.c.doc_uid.in_(bindparam("uids", expanding=True)))
 
 
@@ -58,6 +63,10 @@ class StoredDocument:
     sha256: bytes
 
 
+class OtherBytes(XdsError):
+    """A uniqueId is stored with other bytes; its text is the uniqueId."""
+
+
 class DamagedDocument(XdsError):
     """The bytes are missing, or are not the ones that were taken in."""
 
@@ -81,7 +90,7 @@ class Repository:
             try:
                 key = self.store.put(staged)
             except OSError as error:
-                self.remove(put)
+                self.remove(each.key for each in put)
                 if isinstance(error, FileNotFoundError):  # swept away under our hands, as in `record`
                     raise DamagedDocument from None
                 raise
@@ -90,11 +99,27 @@ class Repository:
             )
         return tuple(put)
 
-    def record(self, connection: Connection, documents: Sequence[PutDocument]) -> list[PutDocument]:
+    def damaged(self, documents: Sequence[NewDocument]) -> frozenset[str]:
+        """The uniqueIds among these that are stored already and whose stored bytes are damaged or missing.
+
+        Asked before the transaction: reading may take a while.
+        """
+        found = set()
+        for unique_id, document in self.find([each.unique_id for each in documents]).items():
+            try:
+                self.verify(document)
+            except DamagedDocument:
+                found.add(unique_id)
+        return frozenset(found)
+
+    def record(
+        self, connection: Connection, documents: Sequence[PutDocument], damaged: frozenset[str] = frozenset()
+    ) -> list[str]:
         """Make the documents visible, in the caller's transaction.
 
-        Returns those whose uniqueId is stored already (the registry has checked that the bytes are the same):
-        they are not needed and the caller removes them after its commit. Raises DamagedDocument.
+        A document that is stored already stays as it is, unless it is one of the `damaged`: then these bytes take the
+        place of the old. Returns the keys that are not needed; the caller removes them after its commit.
+        Raises DamagedDocument when bytes are gone, OtherBytes when a uniqueId is stored with other bytes.
         """
         if not documents:
             return []
@@ -115,12 +140,21 @@ class Repository:
         ]
         statement = insert_new(stored_document, connection.dialect).returning(stored_document.c.blob_key)
         recorded = set(connection.execute(statement, rows).scalars())
-        return [each for each in documents if each.key not in recorded]
+        known = {each.unique_id: each for each in documents if each.key not in recorded}
+        unneeded = []
+        for row in connection.execute(_FIND, {"uids": list(known)}) if known else ():
+            new = known[row.doc_uid]
+            if bytes(row.sha256) != bytes.fromhex(new.sha256):
+                raise OtherBytes(new.unique_id)
+            if new.unique_id in damaged:
+                connection.execute(_HEAL, {"uid": new.unique_id, "key": new.key})
+            unneeded.append(row.blob_key if new.unique_id in damaged else new.key)
+        return unneeded
 
-    def remove(self, documents: Sequence[PutDocument]) -> None:
+    def remove(self, keys: Iterable[str]) -> None:
         """Delete bytes that nobody's row points at."""
-        for each in documents:
-            self.store.remove(each.key)
+        for key in keys:
+            self.store.remove(key)
 
     def find(self, unique_ids: Sequence[str]) -> dict[str, StoredDocument]:
         """The stored documents among these uniqueIds."""

@@ -37,7 +37,9 @@ class FolderStore:
         self._make_lasting(target.parent)
         os.rename(staged.path, target)
         try:
-            _sync_folder(target.parent)  # the rename is a name in this folder: it lasts when the folder is on disk
+            _sync_folder(
+                target.parent
+            )  # the rename is a name in this folder: it lasts when the folder is on disk
         except OSError:
             self.remove(key)
             raise

@@ -14,12 +14,15 @@ from typing import Final
 
 from sqlalchemy import bindparam, delete, insert, select
 
+from xds.errors import XdsError
 from xds.repository.store import DocumentStore
 from xds.store.database import Database
 from xds.store.schema import maintenance, stored_document
 
 _NAME: Final = "sweep: hours before this are done"
 _WATERMARK: Final = select(maintenance.c.value).where(maintenance.c.name == _NAME)
+#: So many strays are no reason to ask.
+_FEW: Final = 100
 _KNOWN: Final = select(stored_document.c.blob_key).where(
     stored_document.c.blob_key.in_(bindparam("keys", expanding=True))
 )
@@ -34,18 +37,44 @@ class Swept:
     bytes: int
 
 
-def sweep(database: Database, store: DocumentStore, *, grace: timedelta, everything: bool = False) -> Swept:
-    """Remove stray bytes older than `grace`, of the hours since the last sweep or of `everything`."""
+class TooMany(XdsError):
+    """Most of what is there has no registration: that looks like the wrong database, not like stray bytes."""
+
+
+def sweep(
+    database: Database,
+    store: DocumentStore,
+    *,
+    grace: timedelta,
+    everything: bool = False,
+    force: bool = False,
+) -> Swept:
+    """Remove stray bytes older than `grace`; `everything` lists all hours, not only those since the last sweep.
+
+    Raises TooMany, and removes nothing, when more than half of the documents listed, and more than a hundred, are
+    strays, unless `force` says that it is meant: documents must not be lost to a database that does not know them.
+    """
     before = datetime.now(UTC) - grace
+    with database.read() as connection:
+        since = "" if everything else connection.execute(_WATERMARK).scalar_one_or_none() or ""
+    listed, strays = 0, []
+    for keys in _batches(store.keys(since, before), 500):
+        with database.read() as connection:
+            known = set(connection.execute(_KNOWN, {"keys": keys}).scalars())
+        listed += len(keys)
+        strays += [key for key in keys if key not in known]
+    if len(strays) > max(_FEW, listed / 2) and not force:
+        raise TooMany(
+            f"{len(strays)} of {listed} documents are not registered in this database. Nothing was removed: check that"
+            " store.database is the one that belongs to store.documents; --force removes them."
+        )
     staged = unregistered = size = 0
     for file in store.forgotten(before):
         file.discard()
         staged, size = staged + 1, size + file.size
-    with database.read() as connection:
-        since = "" if everything else connection.execute(_WATERMARK).scalar_one_or_none() or ""
-    for keys in _batches(store.keys(since, before), 500):
-        # Alone with the database: what has no row now and is removed here is missed by `Repository.record`,
-        # which then refuses: even a grace time that is too short never loses an acknowledged document.
+    for keys in _batches(strays, 500):
+        # Alone with the database: what has no row now and is removed here is missed by `Repository.record`, which then
+        # refuses, so that even a grace time that is too short never loses an acknowledged document.
         with database.write() as connection:
             known = set(connection.execute(_KNOWN, {"keys": keys}).scalars())
             for key in keys:

@@ -20,8 +20,6 @@ _DICTIONARIES: Final = {1: _HERE / "dictionary-1.zdict"}
 _CURRENT: Final = 1
 #: A negative level stores literals as they are: a quarter longer, and read a quarter faster, than level 3.
 _LEVEL: Final = -1
-#: No object may unpack to more: a request's XML part is smaller than this.
-_MAX_BYTES: Final = 64 * 1024 * 1024
 
 _data = {
     number: zstandard.ZstdCompressionDict(path.read_bytes(), dict_type=zstandard.DICT_TYPE_FULLDICT)
@@ -46,4 +44,4 @@ def unpack(stored: Sequence[bytes]) -> list[bytes]:
         decompressors = _local.decompressors = {
             number: zstandard.ZstdDecompressor(dict_data=data).decompress for number, data in _data.items()
         }
-    return [decompressors[body[0]](body[1:], _MAX_BYTES) for body in stored]
+    return [decompressors[body[0]](body[1:]) for body in stored]

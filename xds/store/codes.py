@@ -7,7 +7,7 @@ A word once given a number keeps it for ever, so every process may remember what
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, bindparam, select, tuple_
@@ -48,11 +48,10 @@ class Codes:
         self._lock = threading.Lock()
         self._insert = insert_new(code, database.engine.dialect)
 
-    def number(self, word: str, scheme: str) -> int:
-        """The number of a word, or UNKNOWN when no row can hold it."""
-        wanted = Word(word, scheme)
-        found = self._numbers.get(wanted)
-        return found if found is not None else self._read([wanted]).get(wanted, UNKNOWN)
+    def numbers(self, words: Sequence[Word]) -> list[int]:
+        """The number of each word, or UNKNOWN for one that no row can hold."""
+        self.learn(words)
+        return [self._numbers.get(word, UNKNOWN) for word in words]
 
     def word(self, number: int) -> str:
         """The code (without its scheme) that a row's number stands for."""

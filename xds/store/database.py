@@ -10,6 +10,8 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import threading
+import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -32,7 +34,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import ArgumentError
 
-from xds.errors import SettingsError
+from xds.errors import SettingsError, XdsError
 
 _MIGRATIONS: Final = Path(__file__).with_name("migrations")
 
@@ -49,6 +51,10 @@ _PRAGMAS: Final = (
     "journal_size_limit=67108864",
     "case_sensitive_like=ON",
 )
+
+
+#: How long a writer waits for its turn, and SQLite for a lock.
+_WAIT_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,22 +219,44 @@ def _begin(connection: Connection) -> None:
         connection.exec_driver_sql(how)
 
 
-class _Queue:
-    """A fair queue for writers, across threads and processes.
+class DatabaseBusy(XdsError):
+    """No turn to write came in time; nothing was written."""
 
-    SQLite's own waiting polls with growing pauses and starves the unlucky (worst wait 1.1 s against 30 ms
-    measured).
+
+class _Queue:
+    """A queue for writers, across threads and processes, with an end to the waiting.
+
+    SQLite's own waiting polls with growing pauses and starves the unlucky (worst wait 1.1 s against 30 ms measured).
+    Threads of a process queue at a lock; the one in front asks for the file's lock again and again.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._front = threading.Lock()
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        # Opened for each turn (3 µs): a descriptor kept by a thread would outlive it.
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        deadline = time.monotonic() + _WAIT_SECONDS
+        if not self._front.acquire(timeout=_WAIT_SECONDS):
+            raise DatabaseBusy
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
+            # Opened for each turn (3 µs): closing it unlocks, whatever happened.
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                while not _locked(descriptor):
+                    if time.monotonic() > deadline:
+                        raise DatabaseBusy
+                    time.sleep(0.0005)
+                yield
+            finally:
+                os.close(descriptor)
         finally:
-            os.close(descriptor)  # and so unlocked
+            self._front.release()
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

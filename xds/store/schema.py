@@ -1,8 +1,8 @@
 """The tables (docs/decisions/0003-registry-storage.md gives the measurements behind them).
 
-One row per registry object: the columns that are searched or can change, and the immutable ebRIM children as
-bytes. Imported by the registry, the repository and the migrations; the only place, with database.py and the
-migrations, that knows SQL types. It must never hold a statement.
+One row per registry object: the columns that are searched or can change, and the lasting text of its element
+as bytes. Imported by the registry, the repository and the migrations; the only place, with database.py and
+the migrations, that knows SQL types. It must never hold a statement.
 """
 
 from __future__ import annotations

@@ -11,6 +11,8 @@ from typing import Final
 
 from sqlalchemy.exc import OperationalError
 
+from xds.store.database import DatabaseBusy
+
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -25,4 +27,6 @@ def no_room(error: BaseException) -> str:
 
 def is_busy(error: BaseException) -> bool:
     """Whether the database could not be locked in time."""
+    if isinstance(error, DatabaseBusy):
+        return True
     return isinstance(error, OperationalError) and any(word in str(error.orig) for word in ("locked", "busy"))

@@ -45,7 +45,6 @@ def refuse(errors: Sequence[RegistryError], reference: str) -> Body:
 
 TRANSACTION = Transaction(
     number="ITI-18",
-    name="Registry Stored Query",
     action="urn:ihe:iti:2007:RegistryStoredQuery",
     response_action="urn:ihe:iti:2007:RegistryStoredQueryResponse",
     element=f"{{{names.QUERY}}}AdhocQueryRequest",

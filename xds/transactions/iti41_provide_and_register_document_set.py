@@ -19,7 +19,7 @@ from xds.metadata.ebrim import read_object_list
 from xds.metadata.entries import with_repository_values
 from xds.metadata.model import RegistryObject
 from xds.metadata.validation import check, submission
-from xds.repository.documents import DamagedDocument, NewDocument, PutDocument
+from xds.repository.documents import DamagedDocument, NewDocument, OtherBytes, PutDocument
 from xds.store.trouble import no_room
 from xds.transactions import iti42_register_document_set as iti42
 from xds.transactions.rules import broken
@@ -107,25 +107,27 @@ def do(node: Node, request: Provided) -> None:
         NewDocument(entry.unique_id, entry.mime_type, request.documents[entry.entry_uuid])
         for entry in typed.document_entries
     ]
+    damaged = repository.damaged(documents)
     put: tuple[PutDocument, ...] = ()
     try:
         put = repository.put(documents)
         with node.database.write() as connection:
-            new = node.registry.register(connection, prepared)
-            unneeded = repository.record(connection, put) if new else put
+            node.registry.register(connection, prepared)
+            unneeded = repository.record(connection, put, damaged)
     except DamagedDocument:
         raise RegistryFailure(_broken("node-busy")) from None
     except Exception as error:
         # Any other error leaves the bytes to the sweep: nobody knows then whether there was a commit.
-        if isinstance(error, RegistryFailure) or no_room(error):
-            repository.remove(put)
+        if isinstance(error, RegistryFailure | OtherBytes) or no_room(error):
+            repository.remove(each.key for each in put)
+        if isinstance(error, OtherBytes):
+            raise RegistryFailure(_broken("document-same-bytes", detail=f"({error})")) from None
         raise
     repository.remove(unneeded)
 
 
 TRANSACTION = Transaction(
     number=_NUMBER,
-    name="Provide and Register Document Set-b",
     action="urn:ihe:iti:2007:ProvideAndRegisterDocumentSet-b",
     response_action="urn:ihe:iti:2007:ProvideAndRegisterDocumentSet-bResponse",
     element=f"{{{names.XDS}}}ProvideAndRegisterDocumentSetRequest",

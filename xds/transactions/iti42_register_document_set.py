@@ -46,7 +46,6 @@ def refuse(errors: Sequence[RegistryError], reference: str) -> Body:
 
 TRANSACTION = Transaction(
     number="ITI-42",
-    name="Register Document Set-b",
     action="urn:ihe:iti:2007:RegisterDocumentSet-b",
     response_action="urn:ihe:iti:2007:RegisterDocumentSet-bResponse",
     element=f"{{{names.LCM}}}SubmitObjectsRequest",

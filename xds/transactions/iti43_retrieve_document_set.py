@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -76,9 +76,12 @@ def do(node: Node, request: Retrieve) -> Retrieved:
     stored = node.repository.find(
         [r.document_unique_id for r in request.requests if r.repository_unique_id == own]
     )
+    asked = [stored[r.document_unique_id] for r in request.requests if r.document_unique_id in stored]
+    if sum(document.size for document in asked) > node.limits.total_bytes:
+        raise RegistryFailure(broken("retrieve-size"))
+    sound = _verify(node, stored.values(), request.reference)
     documents: list[tuple[DocumentRequest, Attachment]] = []
     errors: list[RegistryError] = []
-    held = 0
     for number, each in enumerate(request.requests, start=1):
         where = f"DocumentRequest[{number}]"
         if each.repository_unique_id != own:
@@ -89,23 +92,31 @@ def do(node: Node, request: Retrieve) -> Retrieved:
                     "retrieve-document", f"{where}/DocumentUniqueId", detail=f"({each.document_unique_id})"
                 )
             )
+        elif each.document_unique_id not in sound:
+            errors.append(
+                broken("retrieve-intact", f"{where}/DocumentUniqueId", detail=f"({each.document_unique_id})")
+            )
         else:
             document = stored[each.document_unique_id]
-            try:
-                content = node.repository.verify(document)
-            except DamagedDocument:
-                log.error("%s %s damaged or missing: %s", request.reference, _NUMBER, document.key)
-                errors.append(
-                    broken(
-                        "retrieve-intact", f"{where}/DocumentUniqueId", detail=f"({each.document_unique_id})"
-                    )
-                )
-                continue
-            held += len(content or b"")
-            documents.append((each, _attachment(node, document, content if held <= _HOLD else None)))
+            documents.append((each, _attachment(node, document, sound[each.document_unique_id])))
     if errors:
         log_refusal(request.reference, _NUMBER, errors)
     return Retrieved(tuple(documents), tuple(errors), request.reference)
+
+
+def _verify(node: Node, documents: Iterable[StoredDocument], reference: str) -> dict[str, bytes | None]:
+    """The sound ones by uniqueId, each looked at once; with their bytes when these are few."""
+    sound: dict[str, bytes | None] = {}
+    held = 0
+    for document in documents:
+        try:
+            content = node.repository.verify(document)
+        except DamagedDocument:
+            log.error("%s %s damaged or missing: %s", reference, _NUMBER, document.key)
+            continue
+        held += len(content or b"")
+        sound[document.unique_id] = content if held <= _HOLD else None
+    return sound
 
 
 def _attachment(node: Node, document: StoredDocument, content: bytes | None) -> Attachment:
@@ -149,7 +160,6 @@ def refuse(errors: Sequence[RegistryError], reference: str) -> Body:
 
 TRANSACTION = Transaction(
     number=_NUMBER,
-    name="Retrieve Document Set",
     action="urn:ihe:iti:2007:RetrieveDocumentSet",
     response_action="urn:ihe:iti:2007:RetrieveDocumentSetResponse",
     element=f"{{{names.XDS}}}RetrieveDocumentSetRequest",

@@ -51,6 +51,16 @@ RULES: Final[Mapping[str, Rule]] = {
         "ITI TF-2 3.41.4.1.3",
         Code.REPOSITORY_METADATA_ERROR,
     ),
+    "document-same-bytes": Rule(
+        "A uniqueId that is stored must come with the same bytes: a changed document needs a new uniqueId.",
+        "ITI TF-2 3.41.4.1.3.2",
+        Code.NON_IDENTICAL_HASH,
+    ),
+    "retrieve-size": Rule(
+        "One answer must not be larger than this node allows (limits.total_bytes): ask for fewer documents at once.",
+        "ITI TF-3 table 4.2.4.1-2",
+        Code.TOO_MANY_RESULTS,
+    ),
     "retrieve-repository": Rule(
         "The RepositoryUniqueId must be this repository's own: ask the repository that the entry names.",
         "ITI TF-2 3.43.4.1.3",

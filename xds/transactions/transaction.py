@@ -37,14 +37,22 @@ class Node:
 class Transaction:
     """One ITI transaction at one of our endpoints.
 
-    `action` and `response_action` are wsa:Action values (ITI TF-2 and TF-3; ihe: the answer's is the
-    request's with Response). `element` is the Body's child, `{namespace}name`. `streams`: the answer has the
-    form of the request, MTOM or plain; otherwise it is plain. `fails_softly`: a body that breaks the schema
-    is answered as a failed request, with all its errors, and not as a SOAP fault.
+    `number` is IHE's, as faults, errors and the log name it ("ITI-41"). `action` and `response_action` are
+    wsa:Action values (ITI TF-2 and TF-3; ihe: the answer's is the request's with Response). `element` is the
+    Body's child, `{namespace}name`. `streams`: the answer has the form of the request, MTOM or plain;
+    otherwise it is plain. `fails_softly`: a body that breaks the schema is answered as a failed request,
+    with all its errors, and not as a SOAP fault. `binary` is the only element, `{namespace}name`, in which
+    an xop:Include may stand; empty: none.
+
+    `read` takes a Message whose Body follows the schema and gives plain data, checked as far as it can be by
+    itself. `do` takes the node and that data, works, and gives a result; when it returns, what it wrote is
+    committed. `write` takes the result and gives the Body's content; `refuse` gives that of a failure, from
+    all errors and the request's reference number. `read` and `do` raise RegistryFailure with every error
+    they find. OSError and OperationalError are answered as a node that is full or busy when that is what
+    they say; whatever else is raised becomes a SOAP fault in the endpoint.
     """
 
     number: str
-    name: str
     action: str
     response_action: str
     element: str

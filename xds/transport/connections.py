@@ -1,11 +1,11 @@
-"""Hanging up on senders that went silent in the middle of a request.
+"""Hanging up on senders that went silent in the middle of a request, and receivers in the middle of an answer.
 
-timed.py calls it when a read takes too long. The server does not say which connection a request came by, so
-the kernel is asked: of the connections that this process has accepted, as many as there are late reads are
-told that nothing more will be read from them, those first whose sender is silent and has had no answer. The
-read then ends and the sender still gets its answer. It must never touch a connection that this process opened
-itself, or that it is sending on. Linux only; elsewhere silent senders hold their thread
-(docs/decisions/0008-silent-senders.md).
+timed.py calls it when a read or an answer takes too long. The server does not say which connection a request
+came by, so the kernel is asked: of the connections that this process has accepted, as many as there are late
+reads are told that nothing more will be read from them, those first whose sender is silent and has had no
+answer. The read then ends and the sender still gets its answer; a receiver that takes nothing is cut off. It
+must never touch a connection that this process opened itself, or one that takes what it is sent. Linux only;
+elsewhere they hold their thread (docs/decisions/0008-silent-senders.md).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import os
 import socket
 import struct
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from typing import Final
@@ -23,6 +24,8 @@ from typing import Final
 _INFO: Final = struct.Struct("44xI4xI64xQQ")
 #: Fewer bytes than this in `idle_seconds` is silence too: a read starts with as many (timed.FIRST_READ).
 _DRIP_BYTES: Final = 16 * 1024
+# The same struct: tcpi_unacked (segments), tcpi_bytes_acked and tcpi_notsent_bytes (since Linux 4.6).
+_OWED: Final = struct.Struct("24xI92xQ16xI")
 
 
 class SilentConnections:
@@ -63,6 +66,50 @@ class SilentConnections:
         self._seen = seen
         self._told &= seen.keys()
         return len(suspects[:most])
+
+
+class StalledReceivers:
+    """Since when each connection that we owe bytes has taken next to none of them.
+
+    The kernel's own clocks will not do: a receiver whose window is shut still answers every probe of it.
+    """
+
+    def __init__(self) -> None:
+        self._marks: dict[tuple[object, ...], tuple[float, int]] = {}
+
+    def forget(self) -> None:
+        """Nobody is slow any more."""
+        self._marks = {}
+
+    def end(self, idle_seconds: float, most: int) -> int:
+        """End `most` connections whose receivers took less than 16 KiB in `idle_seconds`, the longest first.
+
+        Returns how many it were. It judges by earlier looks: with `most` = 0 it only looks.
+        """
+        now, marks, stalled = time.monotonic(), {}, []
+        with ExitStack() as held:
+            for connection, peer in _accepted():
+                held.enter_context(connection)
+                info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _OWED.size)
+                if len(info) < _OWED.size:
+                    continue
+                unacked, acked, unsent = _OWED.unpack(info)
+                if not unacked and not unsent:
+                    continue
+                since, before = self._marks.get(peer, (now, acked))
+                # A new connection from the same port starts counting anew.
+                if not 0 <= acked - before < _DRIP_BYTES:
+                    since, before = now, acked
+                marks[peer] = since, before
+                if now - since >= idle_seconds:
+                    stalled.append((since, peer, connection))
+            stalled.sort(key=lambda each: each[0])
+            for _, peer, connection in stalled[:most]:
+                with suppress(OSError):  # reset meanwhile
+                    connection.shutdown(socket.SHUT_RDWR)
+                marks.pop(peer, None)
+        self._marks = marks
+        return len(stalled[:most])
 
 
 def _accepted() -> Iterator[tuple[socket.socket, tuple[object, ...]]]:

@@ -29,7 +29,7 @@ from xds.transport.message import (
 )
 from xds.transport.mime import too_large
 from xds.transport.staged import StagingFolder
-from xds.transport.timed import TimedStream
+from xds.transport.timed import ReceiverClock, TimedStream
 from xds.transport.wsdl import Description
 
 log = logging.getLogger("xds.transport")
@@ -143,7 +143,9 @@ class SoapEndpoint:
             if message is None:
                 stream.drain(DRAIN_SECONDS)
             done(fault.status, f"fault={fault.code} {fault.reason}")
-            del fault  # its traceback holds this frame and that the message: megabytes that nobody would collect
+            del (
+                fault
+            )  # its traceback holds this frame and that the message: megabytes that nobody would collect
             return
         if isinstance(chunks, list):
             resp.data = chunks[0]
@@ -151,25 +153,30 @@ class SoapEndpoint:
         else:
             if size is not None:
                 resp.content_length = size
-            resp.stream = _Outgoing(chunks, lambda trouble: done(200, trouble), reference)
+            clock = ReceiverClock(self._limits.idle_seconds)
+            resp.stream = _Outgoing(chunks, lambda trouble: done(200, trouble), reference, clock)
 
 
 class _Outgoing:
     """A streamed answer that ends exactly once: when it is sent, fails, or the receiver goes away."""
 
-    __slots__ = ("_chunks", "_done", "_reference")
+    __slots__ = ("_chunks", "_clock", "_done", "_reference")
 
-    def __init__(self, chunks: Iterable[bytes], done: Callable[[str], None], reference: str) -> None:
+    def __init__(
+        self, chunks: Iterable[bytes], done: Callable[[str], None], reference: str, clock: ReceiverClock
+    ) -> None:
         self._chunks = iter(chunks)
         self._done: Callable[[str], None] | None = done
         self._reference = reference
+        self._clock = clock
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
+        self._clock.stop()
         try:
-            return next(self._chunks)
+            chunk = next(self._chunks)
         except StopIteration:
             self._end("")
             raise
@@ -178,6 +185,8 @@ class _Outgoing:
             log.error("%s answer broken off\n%s", self._reference, trace(error))
             self._end("broken off")
             raise ConnectionAbortedError("answer broken off") from None
+        self._clock.start()
+        return chunk
 
     def close(self) -> None:
         """Called by the server at the end; before the end of the chunks the receiver went away."""
@@ -185,6 +194,7 @@ class _Outgoing:
 
     def _end(self, trouble: str) -> None:
         """Close the open attachment and remove what is staged."""
+        self._clock.stop()
         done, self._done = self._done, None
         if done is not None:
             if close := getattr(self._chunks, "close", None):

@@ -1,10 +1,10 @@
-"""A request body that cannot keep us waiting for ever.
+"""Neither who sends a request nor who receives an answer can keep us waiting for ever.
 
 Every endpoint wraps its input in a `TimedStream`. The server's `read` blocks for as long as the sender is
 silent and knows no time-out, so one thread watches all reads; when one takes too long, connections.py hangs
 up on those who are silent, and the read ends. It must never answer while a read is under way: Granian 2.8.7
 then stands still, the whole worker, until that client closes its connection
-(docs/decisions/0008-silent-senders.md).
+(docs/decisions/0008-silent-senders.md). A streamed answer has a `ReceiverClock`, which the same thread watches.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 
 from xds.errors import Fault, FaultCode
-from xds.transport.connections import SilentConnections
+from xds.transport.connections import SilentConnections, StalledReceivers
 from xds.transport.limits import Limits
 
 #: The server fills a read before it returns, so reads start small: slow must not look like silent.
@@ -107,16 +107,42 @@ class TimedStream:
         return _sender("The request stopped arriving for longer than limits.idle_seconds: send it again.")
 
 
+class ReceiverClock:
+    """Runs while a chunk of a streamed answer is on its way to the receiver: `start` and `stop` it.
+
+    The server keeps the thread until it has room for the next chunk. When that takes `idle_seconds` and the
+    receiver takes nothing, its connection is ended; the server then closes the answer.
+    """
+
+    __slots__ = ("idle_seconds", "since")
+
+    def __init__(self, idle_seconds: float) -> None:
+        self.idle_seconds = idle_seconds
+        self.since = 0.0
+
+    def start(self) -> None:
+        """A chunk was handed out."""
+        self.since = time.monotonic()
+        _watch.start()
+        _watch.sending.add(self)
+
+    def stop(self) -> None:
+        """The next chunk is asked for, or the answer is at its end."""
+        _watch.sending.discard(self)
+
+
 def _sender(reason: str) -> Fault:
     return Fault(FaultCode.SENDER, reason)
 
 
 class _Watch:
-    """The one thread of a process that looks at the reads under way, once a second."""
+    """The one thread of a process that looks at the reads and answers under way, once a second."""
 
     def __init__(self) -> None:
         self.waiting: set[TimedStream] = set()
+        self.sending: set[ReceiverClock] = set()
         self._connections = SilentConnections()
+        self._receivers = StalledReceivers()
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
 
@@ -137,6 +163,13 @@ class _Watch:
                 self._connections.hang_up(min(stream.idle_seconds for stream in overdue), len(overdue))
             else:
                 self._connections.forget()
+            # Looked at long before they are late: what a receiver has taken since is what decides.
+            slow = [clock for clock in self.sending.copy() if now - clock.since > 1]
+            if slow:
+                late = sum(now - clock.since > clock.idle_seconds for clock in slow)
+                self._receivers.end(min(clock.idle_seconds for clock in slow), late)
+            else:
+                self._receivers.forget()
 
 
 _watch = _Watch()

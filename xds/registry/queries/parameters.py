@@ -34,13 +34,14 @@ from xds.registry.elements import STATUSES
 from xds.registry.prepare import OBJECT_TYPES
 from xds.registry.rules import broken
 from xds.store import schema
-from xds.store.codes import Codes
+from xds.store.codes import Codes, Word
 from xds.store.keys import unique_id_key, uuid_bytes
 from xds.store.schema import document_entry, patient, uid_claim
 
 #: A statement can hold so many values, and so many conditions, of one parameter.
 MOST_VALUES: Final = 8_192
 MOST_REPEATS: Final = 20
+MOST_PATTERNS: Final = 100
 
 _STRING = re.compile(r"\s*(?:'((?:[^']|'')*)'|\"([^\"]*)\"|([^\s,'\"()]+))\s*(?:,|$)")
 
@@ -102,10 +103,16 @@ def code_facet(table: Any, letter: str) -> Match:
 
 
 def like_facet(table: Any, letter: str) -> Match:
-    """LIKE one of the patterns, of an attribute that repeats."""
+    """LIKE one of the patterns, of an attribute that repeats; every row is held against each pattern."""
+
+    def bind(texts: Sequence[str], codes: Codes) -> str:
+        if len(texts) > MOST_PATTERNS:
+            raise DataTypeError(f"at most {MOST_PATTERNS} patterns can be asked for at once")
+        return facets.is_like(letter, texts)
+
     return Match(
         lambda name: table.c.facets.regexp_match(bindparam(name)),
-        lambda texts, _: facets.is_like(letter, texts),
+        bind,
     )
 
 
@@ -185,13 +192,13 @@ def type_in(column: ColumnElement[Any]) -> Match:
 
 
 def _code_numbers(texts: Sequence[str], codes: Codes) -> list[int]:
-    numbers = []
+    words = []
     for text in texts:
         code, _, scheme = text.partition("^^")
         if not code or not scheme or "^" in scheme:
             raise DataTypeError("a code is written code^^codingScheme, with both")
-        numbers.append(codes.number(code, scheme))
-    return numbers
+        words.append(Word(code, scheme))
+    return codes.numbers(words)
 
 
 _UUID = re.compile(r"urn:uuid:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -342,12 +349,11 @@ def _check_alternatives(group: tuple[str, ...], present: set[str]) -> list[Regis
 # -- parameters that several queries share -------------------------------------------------------------------
 
 PATIENT_ID: Final = text_is(patient.c.pid)
-STABLE_BY_DEFAULT: Final = (names.STABLE,)
 
 _d = document_entry.c
 DOCUMENT_STATUS: Final = Parameter("$XDSDocumentEntryStatus", status_in(_d.status), required=True, many=True)
 DOCUMENT_TYPE: Final = Parameter(
-    "$XDSDocumentEntryType", type_in(_d.object_type), many=True, default=STABLE_BY_DEFAULT
+    "$XDSDocumentEntryType", type_in(_d.object_type), many=True, default=(names.STABLE,)
 )
 FORMAT_CODE: Final = Parameter("$XDSDocumentEntryFormatCode", code_in(_d.format_code), many=True)
 CONFIDENTIALITY_CODE: Final = Parameter(

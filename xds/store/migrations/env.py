@@ -2,12 +2,8 @@
 
 from alembic import context
 
-from xds.store.schema import metadata
-
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=metadata,
     transactional_ddl=True,
-    render_as_batch=True,
 )
 context.run_migrations()
