@@ -104,7 +104,7 @@ class Connection:
         self._socket.close()
 
     def ask(self, message: bytes) -> memoryview:
-        """The body as it came, chunk sizes and all when it is chunked. Raises RuntimeError unless it is a 200."""
+        """The body as it came, chunk sizes and all. Raises RuntimeError unless it is a 200."""
         self._socket.sendall(message)
         end, filled = -1, 0
         while end < 0:

@@ -186,7 +186,7 @@ SETTINGS: Final = (
     _limit("parts", "MIME parts of one message, and documents of one retrieval."),
     _limit("part_header_bytes", "The header lines of one MIME part, in bytes."),
     _limit("seconds", "Seconds in which a whole request must have arrived."),
-    _limit("idle_seconds", "Seconds for which a sender may be silent in the middle of a request."),
+    _limit("idle_seconds", "Seconds for which a sender, or a receiver, may be silent in the middle."),
 )
 
 

@@ -1,7 +1,7 @@
 """What a log line of the node looks like, and nothing else about logging.
 
-app.py sets it up in each worker. The node logs reference numbers, codes, rule ids, counts and times; whoever writes a log
-line must never put a value from a message into it.
+app.py sets it up in each worker. The node logs reference numbers, codes, rule ids, counts and times; whoever
+writes a log line must never put a value from a message into it.
 """
 
 from __future__ import annotations

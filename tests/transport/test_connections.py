@@ -144,7 +144,7 @@ def test_a_connection_that_is_being_sent_on_is_left_alone(server: socket.socket)
 def fill(accepted: socket.socket) -> None:
     """Send until nothing more fits."""
     accepted.settimeout(0.05)
-    with pytest.raises(TimeoutError):
+    with pytest.raises(TimeoutError):  # noqa: PT012
         while True:
             accepted.sendall(b"x" * 65536)
 

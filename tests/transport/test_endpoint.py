@@ -201,7 +201,7 @@ def test_a_fault_in_the_body_names_the_message_it_answers(client: falcon.testing
 
 
 def test_a_refused_message_is_not_kept(client: falcon.testing.TestClient) -> None:
-    """A fault leaves nothing in a circle, which would keep the message's tree until the collector comes by."""
+    """A fault leaves nothing in a circle, which would keep the message until the collector comes by."""
     wrong = envelope(action="urn:test:nobody-has-this")
     post(client, wrong)
     gc.collect()

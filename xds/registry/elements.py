@@ -116,13 +116,13 @@ _TOGETHER: Final = 25
 
 
 def write(rows: Sequence[Sequence[Any]], codes: Codes) -> Iterator[list[bytes]]:
-    """Leaf rows (see rows.py) as pieces of their elements in order, some at a time, made as they are asked for.
+    """Leaf rows (see rows.py) as pieces of their elements in order, some at a time, made when asked for.
 
     The prefix `rim` must be declared around them.
     """
     for first in range(0, len(rows), _TOGETHER):
         made: list[bytes] = []
-        # Neighbours mostly differ in nothing but their bodies: what stands between two is made once for them all.
+        # Neighbours mostly differ in nothing but their bodies: what stands between is made once for them all.
         for (kind, status, home_pk, pid, updated), alike in groupby(rows[first : first + _TOGETHER], _FRAME):
             form = _FORMS[kind]
             head = f'<rim:{form.tag} status="{_STATUS_URN[status]}"{_home(home_pk, codes)}'.encode()

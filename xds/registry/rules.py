@@ -21,7 +21,8 @@ RULES: Final[Mapping[str, Rule]] = {
         Code.UNKNOWN_PATIENT_ID,
     ),
     "registry-object-size": Rule(
-        "The metadata of one object must not be larger than 1,000,000 bytes: documents do not belong into it.",
+        "The metadata of one object must not be larger than 1,000,000 bytes:"
+        " documents do not belong into it.",
         "this registry's own limit",
         Code.REGISTRY_METADATA_ERROR,
     ),

@@ -117,8 +117,8 @@ class Repository:
     ) -> list[str]:
         """Make the documents visible, in the caller's transaction.
 
-        A document that is stored already stays as it is, unless it is one of the `damaged`: then these bytes take the
-        place of the old. Returns the keys that are not needed; the caller removes them after its commit.
+        A document that is stored already stays as it is, unless it is one of the `damaged`: then these bytes
+        take the place of the old. Returns the keys that are not needed, to be removed after the commit.
         Raises DamagedDocument when bytes are gone, OtherBytes when a uniqueId is stored with other bytes.
         """
         if not documents:

@@ -49,10 +49,10 @@ def sweep(
     everything: bool = False,
     force: bool = False,
 ) -> Swept:
-    """Remove stray bytes older than `grace`; `everything` lists all hours, not only those since the last sweep.
+    """Remove stray bytes older than `grace`; `everything` lists all hours, not only those since the last.
 
-    Raises TooMany, and removes nothing, when more than half of the documents listed, and more than a hundred, are
-    strays, unless `force` says that it is meant: documents must not be lost to a database that does not know them.
+    Raises TooMany, and removes nothing, when more than half of the documents listed, and more than a hundred,
+    are strays, unless `force` says that it is meant: no document must be lost to the wrong database.
     """
     before = datetime.now(UTC) - grace
     with database.read() as connection:
@@ -65,16 +65,16 @@ def sweep(
         strays += [key for key in keys if key not in known]
     if len(strays) > max(_FEW, listed / 2) and not force:
         raise TooMany(
-            f"{len(strays)} of {listed} documents are not registered in this database. Nothing was removed: check that"
-            " store.database is the one that belongs to store.documents; --force removes them."
+            f"{len(strays)} of {listed} documents are not registered in this database. Nothing was removed:"
+            " check that store.database is the one that belongs to store.documents; --force removes them."
         )
     staged = unregistered = size = 0
     for file in store.forgotten(before):
         file.discard()
         staged, size = staged + 1, size + file.size
     for keys in _batches(strays, 500):
-        # Alone with the database: what has no row now and is removed here is missed by `Repository.record`, which then
-        # refuses, so that even a grace time that is too short never loses an acknowledged document.
+        # Alone with the database: what has no row now and is removed here is missed by `Repository.record`,
+        # which then refuses, so that even too short a grace time never loses an acknowledged document.
         with database.write() as connection:
             known = set(connection.execute(_KNOWN, {"keys": keys}).scalars())
             for key in keys:

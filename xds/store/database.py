@@ -226,7 +226,7 @@ class DatabaseBusy(XdsError):
 class _Queue:
     """A queue for writers, across threads and processes, with an end to the waiting.
 
-    SQLite's own waiting polls with growing pauses and starves the unlucky (worst wait 1.1 s against 30 ms measured).
+    SQLite's own waiting polls with growing pauses and starves the unlucky (docs/decisions/0003).
     Threads of a process queue at a lock; the one in front asks for the file's lock again and again.
     """
 

@@ -57,7 +57,8 @@ RULES: Final[Mapping[str, Rule]] = {
         Code.NON_IDENTICAL_HASH,
     ),
     "retrieve-size": Rule(
-        "One answer must not be larger than this node allows (limits.total_bytes): ask for fewer documents at once.",
+        "One answer must not be larger than this node allows (limits.total_bytes):"
+        " ask for fewer documents at once.",
         "ITI TF-3 table 4.2.4.1-2",
         Code.TOO_MANY_RESULTS,
     ),

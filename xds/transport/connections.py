@@ -1,4 +1,4 @@
-"""Hanging up on senders that went silent in the middle of a request, and receivers in the middle of an answer.
+"""Hanging up on senders that went silent in the middle of a request, and on receivers that do not read.
 
 timed.py calls it when a read or an answer takes too long. The server does not say which connection a request
 came by, so the kernel is asked: of the connections that this process has accepted, as many as there are late

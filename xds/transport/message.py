@@ -409,7 +409,7 @@ def _base64(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _gathered(batches: Iterable[Sequence[bytes]]) -> Iterator[bytes]:
-    """The same bytes in chunks of at least LARGE but for the last, and one at least: each costs the server a turn.
+    """The same bytes in chunks of at least LARGE but for the last: each costs the server a turn.
 
     This is the only place where the pieces of a plain answer are copied.
     """

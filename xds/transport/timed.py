@@ -4,7 +4,7 @@ Every endpoint wraps its input in a `TimedStream`. The server's `read` blocks fo
 silent and knows no time-out, so one thread watches all reads; when one takes too long, connections.py hangs
 up on those who are silent, and the read ends. It must never answer while a read is under way: Granian 2.8.7
 then stands still, the whole worker, until that client closes its connection
-(docs/decisions/0008-silent-senders.md). A streamed answer has a `ReceiverClock`, which the same thread watches.
+(docs/decisions/0008-silent-senders.md). The same thread watches the `ReceiverClock` of each streamed answer.
 """
 
 from __future__ import annotations
