@@ -25,5 +25,5 @@ class Limits:
     part_header_bytes: int = 16 * 1024
     #: The whole request must have arrived within this time.
     seconds: float = 300
-    #: The longest silence of a sender in the middle of a request, or of a receiver in the middle of an answer.
+    #: The longest silence of a sender in a request, or of a receiver in an answer.
     idle_seconds: float = 60
