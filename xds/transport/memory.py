@@ -1,7 +1,7 @@
 """How a worker's memory is looked after: freed buffers are kept, and garbage is sought less often.
 
 Answers are buffers of hundreds of kilobytes; glibc returns such buffers to the kernel when they are freed,
-and the next answer pays again for every page (a third of the time of a large answer, docs/performance.md).
+and the next answer pays again for every page (docs/performance.md).
 What is there at start stays for good, so the collector need not look at it. app.py calls both once in each
 worker. Neither changes a limit: what is kept is bounded by the numbers here.
 """
