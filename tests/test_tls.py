@@ -46,6 +46,11 @@ class Authority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - DAY)
             .not_valid_after(now + DAY)
+            # Python 3.13 asks for both (RFC 5280, 4.2.1.1 and 4.2.1.2).
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False
+            )
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
         )
 
     def issue(self, name: str, purpose: x509.ObjectIdentifier) -> tuple[Path, Path]:
