@@ -86,7 +86,8 @@ def check(arguments: argparse.Namespace) -> int:
     print("settings   in order")
     with _documents(settings), _database(settings) as database:
         current = database.is_current()
-    print("database   " + ("up to date" if current else "not there or of another version: run `xds migrate`"))
+    old = "not there, or of another version: `xds migrate` or `xds serve` makes it"
+    print("database   " + ("up to date" if current else old))
     print("documents  writable")
     return 0 if current else 1
 
