@@ -120,6 +120,11 @@ class Fault(XdsError):
         self.not_understood = tuple(not_understood)
 
 
+def sender(reason: str) -> Fault:
+    """The Fault of a message that its sender has to mend; `reason` says how."""
+    return Fault(FaultCode.SENDER, reason)
+
+
 class DataTypeError(XdsError, ValueError):
     """A value that does not follow its data type; the text says what the type asks for."""
 

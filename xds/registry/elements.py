@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from operator import itemgetter
 from typing import Any, Final
 
 from xds.errors import RegistryFailure
 from xds.metadata import names
 from xds.metadata.ebrim import child_id, escape_attribute, stored_body, write_attributes
 from xds.metadata.model import RegistryObject
+from xds.registry.rows import FRAME
 from xds.registry.rules import broken
 from xds.store import schema
 from xds.store.bodies import pack, unpack
@@ -109,8 +109,6 @@ def lasting(kind: int, obj: RegistryObject, ids: Mapping[str, str]) -> bytes:
 MOST_BYTES: Final = 1_000_000
 #: The number of the patientId identifier among an object's children: after all others.
 _PATIENT_ID: Final = 0x7FFF
-#: All of a leaf row but its body.
-_FRAME: Final = itemgetter(0, 1, 2, 3, 4)
 #: Objects made at a time: about 200 kB.
 _TOGETHER: Final = 25
 
@@ -123,7 +121,7 @@ def write(rows: Sequence[Sequence[Any]], codes: Codes) -> Iterator[list[bytes]]:
     for first in range(0, len(rows), _TOGETHER):
         made: list[bytes] = []
         # Neighbours mostly differ in nothing but their bodies: what stands between is made once for them all.
-        for (kind, status, home_pk, pid, updated), alike in groupby(rows[first : first + _TOGETHER], _FRAME):
+        for (kind, status, home_pk, pid, updated), alike in groupby(rows[first : first + _TOGETHER], FRAME):
             form = _FORMS[kind]
             head = f'<rim:{form.tag} status="{_STATUS_URN[status]}"{_home(home_pk, codes)}'.encode()
             tail = _tail(form, pid)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from xds.metadata import names
@@ -30,7 +29,7 @@ from xds.registry.elements import stored
 from xds.store import codes as words
 from xds.store import schema
 from xds.store.codes import Word
-from xds.store.keys import new_key, unique_id_key, uuid_bytes
+from xds.store.keys import new_key, now, unique_id_key, uuid_bytes
 
 #: association.type and document_entry.object_type in the database; a number is never given anew.
 ASSOCIATION_TYPES: Final = {
@@ -322,7 +321,3 @@ def _references(submission: Submission, uuids: Mapping[str, str]) -> Iterator[Re
 
 def _time(dtm: str | None) -> int | None:
     return None if dtm is None else dtm_low(dtm)
-
-
-def now() -> int:
-    return int(datetime.now(UTC).strftime("%Y%m%d%H%M%S"))

@@ -33,7 +33,6 @@ from xds.registry.prepare import (
     Reference,
     Replacement,
     link,
-    now,
     numbered,
     words_of,
 )
@@ -41,7 +40,7 @@ from xds.registry.rules import broken
 from xds.store import schema
 from xds.store.codes import Codes
 from xds.store.dialect import insert_new
-from xds.store.keys import new_key, uuid_urn
+from xds.store.keys import new_key, now, uuid_urn
 from xds.store.schema import (
     association,
     document_entry,

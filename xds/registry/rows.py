@@ -6,6 +6,7 @@ rows. With `leaf` a row is (kind, status, home_pk, pid, updated, body), else (ki
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -32,6 +33,8 @@ from xds.store.schema import (
 
 Rows = Select[Any]
 
+#: All of a leaf row but its body.
+FRAME: Final = itemgetter(0, 1, 2, 3, 4)
 #: Where a leaf row has its patient: None for an association, which has no patient id of its own.
 PID: Final = 3
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 
 from sqlalchemy import Connection, bindparam, select, update
@@ -19,6 +18,7 @@ from xds.errors import XdsError
 from xds.repository.store import DocumentStore
 from xds.store.database import Database
 from xds.store.dialect import insert_new
+from xds.store.keys import now
 from xds.store.schema import stored_document
 from xds.transport.staged import Staged
 
@@ -125,7 +125,6 @@ class Repository:
             return []
         if any(self.store.size(each.key) != each.size for each in documents):
             raise DamagedDocument  # swept away under our hands: sweep.py was given too short a grace time
-        now = int(datetime.now(UTC).strftime("%Y%m%d%H%M%S"))
         rows = [
             {
                 "doc_uid": each.unique_id,
@@ -134,7 +133,7 @@ class Repository:
                 "sha256": bytes.fromhex(each.sha256),
                 "size": each.size,
                 "mime": each.mime_type,
-                "stored_at": now,
+                "stored_at": now(),
             }
             for each in documents
         ]

@@ -206,9 +206,8 @@ def _alembic(connection: Connection) -> Config:
 
 
 def _connect(raw: sqlite3.Connection, record: Any) -> None:
-    raw.isolation_level = (
-        None  # we send BEGIN ourselves; the driver's implicit one is neither atomic for DDL nor IMMEDIATE
-    )
+    # We send BEGIN ourselves: the driver's own is neither atomic for DDL nor IMMEDIATE.
+    raw.isolation_level = None
     for pragma in _PRAGMAS:
         raw.execute(f"PRAGMA {pragma}")
 

@@ -10,6 +10,7 @@ import hashlib
 import itertools
 import secrets
 import time
+from datetime import UTC, datetime
 from typing import Final
 
 _LOW_BITS: Final = 22
@@ -21,6 +22,11 @@ def new_key() -> int:
     """The next key of this process."""
     milliseconds = int(time.time() * 1000) - _EPOCH_MS
     return (milliseconds << _LOW_BITS) | (next(_counter) & ((1 << _LOW_BITS) - 1))
+
+
+def now() -> int:
+    """The time of the rows: YYYYMMDDhhmmss in UTC, as a number."""
+    return int(datetime.now(UTC).strftime("%Y%m%d%H%M%S"))
 
 
 def uuid_bytes(urn: str) -> bytes:

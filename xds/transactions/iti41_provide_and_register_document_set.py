@@ -19,7 +19,12 @@ from xds.metadata.ebrim import read_object_list
 from xds.metadata.entries import with_repository_values
 from xds.metadata.model import RegistryObject
 from xds.metadata.validation import check, submission
-from xds.repository.documents import DamagedDocument, NewDocument, OtherBytes, PutDocument
+from xds.repository.documents import (
+    DamagedDocument,
+    NewDocument,
+    OtherBytes,
+    PutDocument,
+)
 from xds.store.trouble import no_room
 from xds.transactions import iti42_register_document_set as iti42
 from xds.transactions.rules import broken

@@ -47,12 +47,7 @@ class SilentConnections:
         """
         seen, suspects = {}, []
         with ExitStack() as held:
-            for connection, peer in _accepted():
-                held.enter_context(connection)
-                info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO.size)
-                if len(info) < _INFO.size:
-                    continue
-                sent, received, acked, seen[peer] = _INFO.unpack(info)
+            for connection, peer, (sent, received, acked, seen[peer]) in _looked_at(_INFO, held):
                 drips = 0 < seen[peer] - self._seen.get(peer, seen[peer]) < _DRIP_BYTES / max(idle_seconds, 1)
                 if (min(sent, received) >= idle_seconds * 1000 or drips) and peer not in self._told:
                     # Who was answered after the last word is between two requests, and is idle by right.
@@ -88,12 +83,7 @@ class StalledReceivers:
         """
         now, marks, stalled = time.monotonic(), {}, []
         with ExitStack() as held:
-            for connection, peer in _accepted():
-                held.enter_context(connection)
-                info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _OWED.size)
-                if len(info) < _OWED.size:
-                    continue
-                unacked, acked, unsent = _OWED.unpack(info)
+            for connection, peer, (unacked, acked, unsent) in _looked_at(_OWED, held):
                 if not unacked and not unsent:
                     continue
                 since, before = self._marks.get(peer, (now, acked))
@@ -110,6 +100,17 @@ class StalledReceivers:
                 marks.pop(peer, None)
         self._marks = marks
         return len(stalled[:most])
+
+
+def _looked_at(
+    layout: struct.Struct, held: ExitStack
+) -> Iterator[tuple[socket.socket, tuple[object, ...], tuple[int, ...]]]:
+    """Each accepted connection, kept open in `held`, who it is from, and what the kernel says of it."""
+    for connection, peer in _accepted():
+        held.enter_context(connection)
+        info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, layout.size)
+        if len(info) == layout.size:
+            yield connection, peer, layout.unpack(info)
 
 
 def _accepted() -> Iterator[tuple[socket.socket, tuple[object, ...]]]:

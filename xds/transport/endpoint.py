@@ -143,9 +143,8 @@ class SoapEndpoint:
             if message is None:
                 stream.drain(DRAIN_SECONDS)
             done(fault.status, f"fault={fault.code} {fault.reason}")
-            del (
-                fault
-            )  # its traceback holds this frame and that the message: megabytes that nobody would collect
+            # Its traceback holds this frame and that the message: megabytes that nobody would collect.
+            del fault
             return
         if isinstance(chunks, list):
             resp.data = chunks[0]

@@ -18,7 +18,7 @@ from urllib.parse import unquote
 
 from lxml import etree
 
-from xds.errors import Fault, FaultCode, XdsError
+from xds.errors import Fault, FaultCode, XdsError, sender
 from xds.transport import addressing, mime, soap, xml
 from xds.transport.limits import Limits
 from xds.transport.mime import (
@@ -26,7 +26,6 @@ from xds.transport.mime import (
     Readable,
     decode_base64,
     media_type,
-    sender,
     too_large,
 )
 from xds.transport.soap import WORDS, Version

@@ -18,7 +18,7 @@ from typing import Final, Protocol
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser
 
-from xds.errors import Fault, FaultCode
+from xds.errors import Fault, sender
 from xds.transport.limits import Limits
 from xds.transport.staged import Staged, StagingFolder, Writer
 
@@ -36,11 +36,6 @@ class Readable(Protocol):
     """A stream of bytes: at most `size` of them, b"" at the end."""
 
     def read(self, size: int, /) -> bytes: ...
-
-
-def sender(reason: str) -> Fault:
-    """A Fault that the sender can mend."""
-    return Fault(FaultCode.SENDER, reason)
 
 
 def too_large(what: str, setting: str, limit: int) -> Fault:

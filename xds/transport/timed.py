@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from xds.errors import Fault, FaultCode
+from xds.errors import Fault, sender
 from xds.transport.connections import SilentConnections, StalledReceivers
 from xds.transport.limits import Limits
 
@@ -92,19 +92,17 @@ class TimedStream:
         if not data:
             short, self._left = self._left, 0
             if short:
-                raise _sender("The request ended before its Content-Length: send it again.")
+                raise sender("The request ended before its Content-Length: send it again.")
         self._size = min(self._size * 4, LARGEST_READ) if ended - began < 0.25 else FIRST_READ
         return data
 
     def _late(self) -> Fault:
         self._left = 0
-        return _sender(
-            "The request took longer than limits.seconds to arrive: send less, or raise the limit."
-        )
+        return sender("The request took longer than limits.seconds to arrive: send less, or raise the limit.")
 
     def _silent(self) -> Fault:
         self._left = 0
-        return _sender("The request stopped arriving for longer than limits.idle_seconds: send it again.")
+        return sender("The request stopped arriving for longer than limits.idle_seconds: send it again.")
 
 
 class ReceiverClock:
@@ -129,10 +127,6 @@ class ReceiverClock:
     def stop(self) -> None:
         """The next chunk is asked for, or the answer is at its end."""
         _watch.sending.discard(self)
-
-
-def _sender(reason: str) -> Fault:
-    return Fault(FaultCode.SENDER, reason)
 
 
 class _Watch:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lxml import etree
 
-from xds.errors import Fault, FaultCode
+from xds.errors import sender
 
 #: What may stand before the root element, and then a document type declaration (XML 1.0, production 22).
 #: Atomic groups keep the time linear however many comments a sender writes.
@@ -29,10 +29,6 @@ _ESCAPES = str.maketrans(
     {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\r": "&#13;", "\n": "&#10;", "\t": "&#9;"}
 )
 _SPECIAL = re.compile(r'[&<>"\r\n\t]')
-
-
-def _sender(reason: str) -> Fault:
-    return Fault(FaultCode.SENDER, reason)
 
 
 def _parser() -> etree.XMLParser:
@@ -59,31 +55,31 @@ def parse(data: bytes) -> etree._Element:
     are read. Raises Fault(Sender) with line and column for anything else.
     """
     if not data:
-        raise _sender("The message is empty.")
+        raise sender("The message is empty.")
     if (codec := _UTF16.get(data[:2])) is not None:
         try:
             data = data.decode(codec).encode()
         except UnicodeError:
-            raise _sender("The XML is not valid UTF-16.") from None
+            raise sender("The XML is not valid UTF-16.") from None
     elif (declared := _ENCODING.match(data.removeprefix(_UTF8_BOM))) and declared[1].upper() not in (
         b"UTF-8",
         b"UTF8",
     ):
-        raise _sender("The XML declares an encoding that is not read here: send UTF-8 or UTF-16.")
+        raise sender("The XML declares an encoding that is not read here: send UTF-8 or UTF-16.")
     if _DOCTYPE.match(data.removeprefix(_UTF8_BOM)):
-        raise _sender("The XML has a document type declaration (DOCTYPE), which SOAP forbids: leave it out.")
+        raise sender("The XML has a document type declaration (DOCTYPE), which SOAP forbids: leave it out.")
     try:
         root = etree.fromstring(data, _parser())
     except etree.XMLSyntaxError as error:
         line, column = error.position
         if error.code in _RESOURCE_CODES:
-            raise _sender(
+            raise sender(
                 f"The XML is nested deeper than 256 levels or has a text longer than 10,000,000 characters "
                 f"(line {line}, column {column}): send large documents as MTOM parts."
             ) from None
-        raise _sender(f"The XML is not well-formed at line {line}, column {column}.") from None
+        raise sender(f"The XML is not well-formed at line {line}, column {column}.") from None
     if root.getroottree().docinfo.internalDTD is not None:
-        raise _sender("The XML has a document type declaration (DOCTYPE), which SOAP forbids: leave it out.")
+        raise sender("The XML has a document type declaration (DOCTYPE), which SOAP forbids: leave it out.")
     return root
 
 
