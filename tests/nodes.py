@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -97,6 +98,11 @@ class Node:
             time.sleep(0.03)
         self.kill()
         raise AssertionError("the node did not get ready:\n" + self.log.read_text(errors="replace"))
+
+    def errors(self) -> str:
+        """What the node itself calls an error in its log, for the message of a test that failed."""
+        log = self.log.read_text(errors="replace")
+        return "\n".join(each for each in re.split(r"\n(?=\d{4}-)", log) if " ERROR " in each)[-4000:]
 
     def is_ready(self) -> bool:
         """Whether it says that it can work."""

@@ -185,7 +185,7 @@ def test_a_node_that_is_killed_ten_times_loses_nothing_it_acknowledged(
         node.start()
     senders.join()
     seconds = time.monotonic() - began
-    assert senders.refused == []
+    assert senders.refused == [], node.errors()
     assert (len(senders.acknowledged), kills) == (SUBMISSIONS, KILLS)
     assert senders.cut >= KILLS, "the kills met nobody at work"
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from lxml import etree
 
+import xds
 from xds.errors import Fault, FaultCode
 from xds.transport import xml
 
@@ -116,6 +121,55 @@ def test_a_long_prologue_takes_linear_time() -> None:
     refusal(b"<?x ?>" * 150_000 + b"<!--")
 
     assert time.perf_counter() - began < 2
+
+
+def test_the_first_schemas_of_a_process_compile_in_many_threads_at_once() -> None:
+    """libxml2 sets up its schema types on first use, unguarded: a race broke one start in some twenty."""
+    script = """if True:
+        import sys, threading
+        from pathlib import Path
+        from xds.transport import xml
+        sys.setswitchinterval(1e-6)
+        together = threading.Barrier(6)
+        made = []
+        def make():
+            together.wait()
+            made.append(xml.schema(Path(sys.argv[1])))
+        threads = [threading.Thread(target=make) for _ in range(6)]
+        for each in threads: each.start()
+        for each in threads: each.join()
+        sys.exit(len(made) != 6)
+    """
+    path = Path(xds.__file__).parent / "wsdl" / "schema" / "all.xsd"
+    for _ in range(8):
+        done = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+
+def test_schemas_compile_one_at_a_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The same, without luck: whoever compiles is alone."""
+    inside: list[int] = []
+    met: list[int] = []
+    compile_ = etree.XMLSchema
+
+    def slow(document: Any) -> etree.XMLSchema:
+        met.append(len(inside))
+        inside.append(1)
+        time.sleep(0.02)
+        inside.pop()
+        return compile_(document)
+
+    monkeypatch.setattr(xml.etree, "XMLSchema", slow)
+    path = tmp_path / "a.xsd"
+    path.write_text(
+        '<schema xmlns="http://www.w3.org/2001/XMLSchema"><element name="a" type="int"/></schema>'
+    )
+    threads = [threading.Thread(target=xml.schema, args=(path,)) for _ in range(4)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert met == [0, 0, 0, 0]
 
 
 def test_a_schema_judges_elements(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ it the only place.
 from __future__ import annotations
 
 import re
+import threading
 from pathlib import Path
 
 from lxml import etree
@@ -29,6 +30,10 @@ _ESCAPES = str.maketrans(
     {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\r": "&#13;", "\n": "&#10;", "\t": "&#9;"}
 )
 _SPECIAL = re.compile(r'[&<>"\r\n\t]')
+
+# libxml2 2.14 makes its table of built-in schema types at the first compilation, without a lock: two at once
+# leave the table broken for as long as the process lives, and no schema compiles any more.
+_compiling = threading.Lock()
 
 
 def _parser() -> etree.XMLParser:
@@ -88,7 +93,8 @@ def schema(path: Path) -> etree.XMLSchema:
 
     A schema object keeps the errors of its last validation in itself: threads must not share one.
     """
-    return etree.XMLSchema(etree.parse(path, etree.XMLParser(resolve_entities=False, no_network=True)))
+    with _compiling:
+        return etree.XMLSchema(etree.parse(path, etree.XMLParser(resolve_entities=False, no_network=True)))
 
 
 def escape(text: str) -> str:
