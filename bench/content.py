@@ -20,7 +20,7 @@ from typing import Final
 from tests.metadata import samples
 from xds.metadata.entries import registry_object
 from xds.metadata.model import Association, Code, DocumentEntry, Submission, SubmissionSet
-from xds.registry.registry import Registry
+from xds.registry.registry import Options, Registry
 from xds.store.database import Database
 
 _ROOT: Final = Path(__file__).parent.parent
@@ -152,7 +152,7 @@ def _fill(path: Path, groups: dict[int, list[str]], total: int) -> None:
     # A file that is thrown away when filling fails need not outlast a power cut.
     with database.engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA synchronous=OFF")
-    registry = Registry(database)
+    registry = Registry(database, Options(patients="open"))
     chance = random.Random(1)
     # In random order of time, as documents come, so that no patient's rows were written together.
     turns = [

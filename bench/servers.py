@@ -31,6 +31,7 @@ def node(database: Path, documents: Path, log: Path) -> Iterator[int]:
     settings = {
         "XDS_ENVIRONMENT": "test",
         "XDS_ACCESS__TICKET": "none",
+        "XDS_PATIENTS__SOURCE": "open",
         "XDS_NODE__LISTEN": f"127.0.0.1:{port}",
         "XDS_NODE__WORKERS": str(WORKERS),
         "XDS_NODE__THREADS": str(THREADS),

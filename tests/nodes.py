@@ -48,6 +48,7 @@ class Node:
         given: dict[str, object] = {
             "environment": "test",
             "access__ticket": "none",
+            "patients__source": "open",
             "node__listen": f"127.0.0.1:{self.port}",
             "node__repository_unique_id": REPOSITORY_ID,
             "store__database": f"sqlite:///{self.database}",

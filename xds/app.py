@@ -22,7 +22,7 @@ from xds import transactions
 from xds.config import Settings, check_to_serve, load
 from xds.errors import Fault, FaultCode, RegistryFailure, SettingsError
 from xds.log import set_up
-from xds.registry.registry import Registry
+from xds.registry.registry import Options, Registry
 from xds.repository.documents import Repository
 from xds.repository.files import FolderStore
 from xds.store.database import Database, DatabaseBusy
@@ -122,7 +122,15 @@ def create_app(settings: Settings | None = None) -> App:
     documents = FolderStore(settings["store.documents"])
     node = Node(
         database=database,
-        registry=Registry(database),
+        registry=Registry(
+            database,
+            Options(
+                results=settings["registry.results"],
+                patients=settings["patients.source"],
+                home=settings["node.home_community_id"],
+                limited_metadata=settings["registry.limited_metadata"] == "accepted",
+            ),
+        ),
         repository=Repository(settings["node.repository_unique_id"], database, documents),
         limits=settings.limits,
     )

@@ -169,6 +169,30 @@ SETTINGS: Final = (
         " longer than any upload.",
     ),
     Setting(
+        "store.connections",
+        8,
+        _number(1, 1000),
+        "Connections that one worker holds to PostgreSQL for reading, and as many for writing.",
+    ),
+    Setting(
+        "registry.results",
+        10_000,
+        _number(1, 1_000_000),
+        "Objects that one answer to a stored query may hold; what is over is cut off, with a warning.",
+    ),
+    Setting(
+        "registry.limited_metadata",
+        "refused",
+        _one_of("refused", "accepted"),
+        "Whether submissions of a Metadata-Limited Document Source are taken.",
+    ),
+    Setting(
+        "repository.on_demand",
+        "",
+        _text,
+        "The function that makes on-demand documents, as module:function (docs/on-demand.md).",
+    ),
+    Setting(
         "access.ticket",
         "required",
         _one_of("required", "none"),
@@ -176,6 +200,12 @@ SETTINGS: Final = (
     ),
     Setting(
         "patients.source", "national", _one_of("national", "feed", "open"), "Which patient ids are known."
+    ),
+    Setting(
+        "patients.mllp_listen",
+        "",
+        lambda value: _address(value) if _text(value) else None,
+        "IP address and port for the HL7 v2 patient feed (ITI-8) over MLLP; empty: none.",
     ),
     Setting("codes.profile", "norwegian", _one_of("norwegian", "ihe"), "Which codes are accepted."),
     Setting("trust", "", _path, "The trust file: issuers, kinds, keys, audiences."),

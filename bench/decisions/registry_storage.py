@@ -30,7 +30,8 @@ from xds.metadata.entries import registry_object
 from xds.metadata.model import Slot
 from xds.registry import elements
 from xds.registry.queries import find_documents
-from xds.registry.registry import Registry, StoredQuery
+from xds.registry.registry import Options, Registry, StoredQuery
+from xds.registry.view import EVERYTHING
 from xds.store import bodies, schema
 from xds.store.database import Database
 from xds.transport import xml
@@ -102,7 +103,7 @@ def queries() -> None:
     """FindDocuments as the registry answers it, and the size of the file."""
     filled = content.filled(9_590)
     database = Database(f"sqlite:///{filled.path}")
-    registry = Registry(database)
+    registry = Registry(database, Options(patients="open"))
     print(f"FindDocuments, {filled.documents:,} documents registered, one thread, no HTTP")
     for size in sorted(filled.patients):
         patient = filled.patients[size][0]
@@ -113,8 +114,8 @@ def queries() -> None:
         author = Slot("$XDSDocumentEntryAuthorPerson", ("('%Fjell%')",))
         for name, given in (("all approved", slots), ("and author LIKE", [*slots, author])):
             query = StoredQuery(find_documents.ID, given, True)
-            found = sum(len(batch) // 2 for batch in registry.query(query))
-            spent = microseconds(lambda query=query: list(registry.query(query)), 20)  # type: ignore[misc]
+            found = sum(len(batch) // 2 for batch in registry.query(query, EVERYTHING))
+            spent = microseconds(lambda query=query: list(registry.query(query, EVERYTHING)), 20)  # type: ignore[misc]
             print(f"  {size:>4} documents, {name:<18}{found:>4} found {spent / 1000:>8.2f} ms")
     print(f"  file: {filled.path.stat().st_size / filled.documents:,.0f} bytes for each document, all tables")
     database.close()
@@ -124,7 +125,7 @@ def _write_for(path: str, seconds: float, queue: bool, waits: Any) -> None:
     database = Database(f"sqlite:///{path}")
     if not queue:
         database._queue.turn = _no_queue  # type: ignore[method-assign]
-    registry = Registry(database)
+    registry = Registry(database, Options(patients="open"))
     chance = random.Random()
     spent = []
     end = time.monotonic() + seconds

@@ -15,16 +15,21 @@ from xds.metadata import names
 from xds.metadata.ebrim import read_object_list
 from xds.metadata.model import RegistryObject, Slot
 from xds.metadata.validation import check, submission
-from xds.registry.registry import Registry, StoredQuery
+from xds.registry.registry import Options, Registry, StoredQuery
+from xds.registry.view import EVERYTHING
 from xds.store.database import Database
+
+
+#: Tests make up patient ids.
+OPEN = Options(patients="open")
 
 
 class Desk:
     """A registry as its users see it: submit objects, ask stored queries."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, options: Options = OPEN) -> None:
         self.database = database
-        self.registry = Registry(database)
+        self.registry = Registry(database, options)
 
     def submit(self, objects: Sequence[RegistryObject]) -> bool:
         """Register a valid submission; False when it was a repeat."""
@@ -46,7 +51,9 @@ class Desk:
             for group in given if isinstance(given, tuple) else (given,):
                 values = tuple(group) if isinstance(group, list) else (group,)
                 slots.append(Slot("$" + name, values))
-        answer = b"".join(chain.from_iterable(self.registry.query(StoredQuery(query, slots, leaf))))
+        answer = b"".join(
+            chain.from_iterable(self.registry.query(StoredQuery(query, slots, leaf), EVERYTHING))
+        )
         wrapped = (
             f'<rim:RegistryObjectList xmlns:rim="{names.RIM}">'.encode()
             + answer

@@ -11,6 +11,7 @@ import pytest
 from tests.registry.conftest import Desk
 from xds.registry.queries import STORED_QUERIES
 from xds.registry.queries.parameters import Parameter, Shape
+from xds.registry.view import EVERYTHING, View
 
 TABLES = (
     "document_entry",
@@ -38,13 +39,16 @@ def _forms() -> list[Any]:
     return forms
 
 
+@pytest.mark.parametrize("level", [1, 2])
 @pytest.mark.parametrize("leaf", [True, False])
 @pytest.mark.parametrize(("module", "given"), _forms())
 def test_a_stored_query_searches_by_an_index(
-    desk: Desk, module: ModuleType, given: list[Parameter], leaf: bool
+    desk: Desk, module: ModuleType, given: list[Parameter], leaf: bool, level: int
 ) -> None:
     """SQLite's plan says SEARCH for every table; SCAN is for the query's own small intermediate results."""
-    statement = module.statement(Shape(leaf, tuple((parameter, 1) for parameter in given)))
+    statement = module.statement(
+        Shape(View(leaf, level, EVERYTHING), tuple((parameter, 1) for parameter in given))
+    )
     names = statement.compile(dialect=desk.database.engine.dialect).binds
     bound = {
         name: ["1", "2"] if bind.expanding else "1" for name, bind in names.items() if bind.value is None
@@ -67,7 +71,7 @@ def test_find_documents_needs_no_sorting(desk: Desk) -> None:
     """A patient's rows lie in the order in which they are answered."""
     module = STORED_QUERIES["urn:uuid:14d4debf-8f97-4251-9a74-a90016b0af0d"]
     given = tuple((p, 1) for p in module.PARAMETERS if p.required or p.default)
-    statement = module.statement(Shape(True, given))
+    statement = module.statement(Shape(View(True, 1, EVERYTHING), given))
     bound = {
         "XDSDocumentEntryPatientId_0": "x",
         "XDSDocumentEntryStatus_0": [1],

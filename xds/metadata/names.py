@@ -23,6 +23,9 @@ OBJECT_TYPE: Final = "urn:oasis:names:tc:ebxml-regrep:ObjectType:RegistryObject:
 APPROVED: Final = "urn:oasis:names:tc:ebxml-regrep:StatusType:Approved"
 DEPRECATED: Final = "urn:oasis:names:tc:ebxml-regrep:StatusType:Deprecated"
 
+ONLINE: Final = "urn:ihe:iti:2010:DocumentAvailability:Online"
+OFFLINE: Final = "urn:ihe:iti:2010:DocumentAvailability:Offline"
+
 HAS_MEMBER: Final = "urn:oasis:names:tc:ebxml-regrep:AssociationType:HasMember"
 RPLC: Final = "urn:ihe:iti:2007:AssociationType:RPLC"
 XFRM: Final = "urn:ihe:iti:2007:AssociationType:XFRM"
@@ -30,6 +33,9 @@ APND: Final = "urn:ihe:iti:2007:AssociationType:APND"
 XFRM_RPLC: Final = "urn:ihe:iti:2007:AssociationType:XFRM_RPLC"
 SIGNS: Final = "urn:ihe:iti:2007:AssociationType:signs"
 IS_SNAPSHOT_OF: Final = "urn:ihe:iti:2010:AssociationType:IsSnapshotOf"
+#: Commands of a metadata update (ITI-57), not links that are kept as they are.
+UPDATE_AVAILABILITY_STATUS: Final = "urn:ihe:iti:2010:AssociationType:UpdateAvailabilityStatus"
+SUBMIT_ASSOCIATION: Final = "urn:ihe:iti:2010:AssociationType:SubmitAssociation"
 #: Links between two document entries: everything but membership and update commands.
 RELATIONSHIPS: Final = (RPLC, XFRM, APND, XFRM_RPLC, SIGNS, IS_SNAPSHOT_OF)
 REPLACEMENTS: Final = (RPLC, XFRM_RPLC)

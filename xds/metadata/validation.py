@@ -27,12 +27,7 @@ _TEXT_LENGTH: Final = 1024
 _DETAILS: Final = 10
 
 _TYPES: Final = frozenset({names.HAS_MEMBER, *names.RELATIONSHIPS})
-_UPDATE_TYPES: Final = frozenset(
-    {
-        "urn:ihe:iti:2010:AssociationType:UpdateAvailabilityStatus",
-        "urn:ihe:iti:2010:AssociationType:SubmitAssociation",
-    }
-)
+_UPDATE_TYPES: Final = frozenset({names.UPDATE_AVAILABILITY_STATUS, names.SUBMIT_ASSOCIATION})
 #: Relationships whose target is in the registry, never in the message (ITI TF-3 4.2.2.2).
 _TO_REGISTERED: Final = frozenset({*names.REPLACEMENTS, names.IS_SNAPSHOT_OF})
 _STATUS: Final = "SubmissionSetStatus"

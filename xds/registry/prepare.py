@@ -8,7 +8,7 @@ submission that metadata.validation has not passed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -42,6 +42,8 @@ ASSOCIATION_TYPES: Final = {
     names.IS_SNAPSHOT_OF: 7,
 }
 OBJECT_TYPES: Final = {names.STABLE: 1, names.ON_DEMAND: 2}
+#: document_entry.availability; an entry that says nothing is online (XDS Metadata Update).
+AVAILABILITIES: Final = {None: schema.ONLINE, names.ONLINE: schema.ONLINE, names.OFFLINE: schema.OFFLINE}
 
 #: A set may take in, by reference, what is registered already.
 _MEMBERS_BY_REFERENCE: Final = (schema.KIND_DOCUMENT_ENTRY, schema.KIND_FOLDER, schema.KIND_ASSOCIATION)
@@ -138,6 +140,7 @@ def prepare(submission: Submission) -> Prepared:
             "submission_set": [set_row],
             "folder": folders,
             "association": associations,
+            "listed_code": [*_listed(documents, "e"), *_listed(folders, "c")],
         },
         references=tuple(_references(submission, uuids)),
         new_uuids={uuid_bytes(uuids[each.entry_uuid]): f"{each.entry_uuid}/entryUUID" for each in entries},
@@ -212,7 +215,9 @@ def _document_row(entry: DocumentEntry, uuids: Mapping[str, str]) -> Row:
         "entry_uuid": own,
         "logical_uuid": own,  # a first version names the logical document after itself (XDS Metadata Update)
         "version": 1,
+        "latest": 1,
         "status": schema.STATUS_APPROVED,  # whatever was sent (ITI TF-2 3.42.4.1.3.3.5)
+        "availability": AVAILABILITIES[entry.document_availability],
         "object_type": OBJECT_TYPES[entry.object_type],
         "class_code": _word(entry.class_code),
         "type_code": _word(entry.type_code),
@@ -247,7 +252,6 @@ def _set_row(the_set: SubmissionSet, uuids: Mapping[str, str]) -> Row:
         "submission_time": _time(the_set.submission_time),
         "source_pk": Word(the_set.source_id, words.SOURCE),
         "content_type": _word(the_set.content_type_code),
-        "uid_key": unique_id_key(the_set.unique_id),
         "facets": tuple(("a", author.person) for author in the_set.authors if author.person),
         "body": stored(schema.KIND_SUBMISSION_SET, _received(the_set), uuids),
     }
@@ -260,6 +264,7 @@ def _folder_row(each: Folder, uuids: Mapping[str, str]) -> Row:
         "entry_uuid": own,
         "logical_uuid": own,
         "version": 1,
+        "latest": 1,
         "status": schema.STATUS_APPROVED,
         "home_pk": _home(each.home),
         "last_update_time": now(),
@@ -280,6 +285,16 @@ def _association_row(each: Association, uuids: Mapping[str, str]) -> Row:
         "home_pk": None,
         "body": stored(schema.KIND_ASSOCIATION, _received(each), uuids),
     }
+
+
+def _listed(rows: Sequence[Row], letter: str) -> Iterator[Row]:
+    """The rows of listed_code: each code that an object lists under this letter of its facets, once."""
+    for row in rows:
+        kind, key = (
+            (schema.KIND_DOCUMENT_ENTRY, "doc_pk") if "doc_pk" in row else (schema.KIND_FOLDER, "folder_pk")
+        )
+        for code in sorted({value for own, value in row["facets"] if own == letter}):
+            yield {"kind": kind, "code_pk": code, "obj_pk": row[key]}
 
 
 def link(source: str, target: str) -> Row:

@@ -26,6 +26,7 @@ from sqlalchemy import (
 
 from xds.errors import RegistryError, RegistryFailure
 from xds.metadata import names
+from xds.registry import patients
 from xds.registry.prepare import (
     ASSOCIATION_TYPES,
     Claim,
@@ -45,6 +46,7 @@ from xds.store.schema import (
     association,
     document_entry,
     folder,
+    listed_code,
     patient,
     submission_set,
     uid_claim,
@@ -57,7 +59,7 @@ def register(connection: Connection, prepared: Prepared, codes: Codes) -> bool:
     Runs in the caller's write transaction. Raises RegistryFailure with every error found; the caller's
     transaction then rolls back and nothing has happened.
     """
-    patient_pk = _lock_patient(connection, prepared.pid)
+    patient_pk = patients.lock(connection, prepared.pid)
     if _is_repeat(connection, prepared):
         return False
     errors = _check_references(connection, prepared, patient_pk)
@@ -85,16 +87,12 @@ _INSERTS: Final = {
     "submission_set": insert(submission_set),
     "folder": insert(folder),
     "association": insert(association),
+    "listed_code": insert(listed_code),
 }
 _TOUCH_FOLDERS: Final = (
     update(folder)
     .where(folder.c.entry_uuid.in_(bindparam("uuids", expanding=True)))
     .values(last_update_time=bindparam("now"))
-)
-_PATIENT: Final = (
-    select(patient.c.patient_pk, patient.c.merged_into)
-    .where(patient.c.pid == bindparam("pid"))
-    .with_for_update(key_share=True)
 )
 _SET_OF_CLAIM: Final = (
     select(submission_set.c.fingerprint)
@@ -109,33 +107,25 @@ _SET_OF_CLAIM: Final = (
 _CLAIMED: Final = select(uid_claim).where(uid_claim.c.key.in_(bindparam("keys", expanding=True)))
 
 
-def _lock_patient(connection: Connection, pid: str) -> int:
-    row = connection.execute(_PATIENT, {"pid": pid}).one_or_none()
-    if row is None:
-        connection.execute(
-            insert_new(patient, connection.dialect),
-            {"patient_pk": new_key(), "pid": pid, "merged_into": None},
-        )
-        row = connection.execute(_PATIENT, {"pid": pid}).one()
-    if row.merged_into is not None:
-        raise RegistryFailure(broken("registry-patient-merged"))
-    return int(row.patient_pk)
-
-
 def _is_repeat(connection: Connection, prepared: Prepared) -> bool:
     stored = connection.execute(_SET_OF_CLAIM, {"key": prepared.set_claim.key}).scalar_one_or_none()
     return stored is not None and bytes(stored) == prepared.fingerprint
 
 
 def _located(kind: int, table: Any, key: str, object_type: Any) -> Any:
-    return select(
-        literal(kind, Integer).label("kind"),
-        table.c.entry_uuid,
-        table.c.patient_pk,
-        table.c[key].label("obj_pk"),
-        table.c.status,
-        object_type.label("object_type"),
-    ).where(table.c.entry_uuid.in_(bindparam("uuids", expanding=True)))
+    return (
+        select(
+            literal(kind, Integer).label("kind"),
+            table.c.entry_uuid,
+            table.c.patient_pk,
+            patient.c.survivor_pk,
+            table.c[key].label("obj_pk"),
+            table.c.status,
+            object_type.label("object_type"),
+        )
+        .join_from(table, patient, table.c.patient_pk == patient.c.patient_pk)
+        .where(table.c.entry_uuid.in_(bindparam("uuids", expanding=True)))
+    )
 
 
 _LOCATE: Final = union_all(
@@ -147,7 +137,7 @@ _LOCATE: Final = union_all(
 
 
 def locate(connection: Connection, uuids: Sequence[bytes]) -> dict[bytes, Any]:
-    """Rows (kind, patient_pk, obj_pk, status, object_type) of the objects with these UUIDs, by UUID."""
+    """Rows (kind, patient_pk, survivor_pk, obj_pk, status, object_type) of the objects with these UUIDs."""
     found: dict[bytes, Any] = {}
     for start in range(0, len(uuids), 1000):
         rows = connection.execute(_LOCATE, {"uuids": uuids[start : start + 1000]})
@@ -176,7 +166,7 @@ def _broken_by(each: Reference, found: Any, patient_pk: int) -> str:
         return "registry-reference-known"
     if found.kind not in each.kinds or each.object_type not in (None, found.object_type):
         return "registry-reference-kind"
-    if each.same_patient and found.patient_pk != patient_pk:
+    if each.same_patient and found.survivor_pk != patient_pk:
         return "registry-same-patient"
     if found.status != schema.STATUS_APPROVED:
         return (
@@ -242,7 +232,6 @@ def _clash(claim: Claim, holder: Any) -> list[RegistryError]:
 _DEPRECATE: Final = (
     update(document_entry)
     .where(
-        document_entry.c.patient_pk == bindparam("p"),
         document_entry.c.entry_uuid == bindparam("target"),
         document_entry.c.status == schema.STATUS_APPROVED,
     )
@@ -276,7 +265,7 @@ def _replace(connection: Connection, set_uuid: bytes, patient_pk: int, each: Rep
     too; an addendum of an addendum is followed as well, so that nothing approved hangs on something
     deprecated.
     """
-    if connection.execute(_DEPRECATE, {"p": patient_pk, "target": each.replaced}).rowcount != 1:
+    if connection.execute(_DEPRECATE, {"target": each.replaced}).rowcount != 1:
         detail = f"({uuid_urn(each.replaced)})"
         raise RegistryFailure(broken("registry-document-approved", each.location, detail))
     seen = {each.replaced, each.replacement}
@@ -286,7 +275,7 @@ def _replace(connection: Connection, set_uuid: bytes, patient_pk: int, each: Rep
         hanging = sorted({bytes(source) for source in sources} - seen)
         seen.update(hanging)
         for source in hanging:
-            connection.execute(_DEPRECATE, {"p": patient_pk, "target": source})
+            connection.execute(_DEPRECATE, {"target": source})
 
     # The folders it was in, but for those into which the submission itself puts the replacement.
     folders = sorted(_folders_of(connection, each.replaced) - _folders_of(connection, each.replacement))

@@ -20,6 +20,7 @@ from xds.registry.queries import STORED_QUERIES
 from xds.registry.queries.parameters import Shape, read
 from xds.registry.register import register
 from xds.registry.rules import broken
+from xds.registry.view import Visibility
 from xds.store.codes import Codes
 from xds.store.database import Compiled, Database
 
@@ -36,10 +37,25 @@ class StoredQuery:
     leaf: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a registry is set to.
+
+    `results`: how many objects one answer may hold. `patients`: which patient ids are known, the setting
+    patients.source. `home`: this community's OID or nothing. `limited_metadata`: whether it is accepted.
+    """
+
+    results: int = 10_000
+    patients: str = "national"
+    home: str = ""
+    limited_metadata: bool = False
+
+
 class Registry:
     """The registry objects of one node."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, options: Options) -> None:
+        self.options = options
         self._database = database
         self._codes = Codes(database)
         self._statements: dict[Any, Compiled] = {}
@@ -54,13 +70,18 @@ class Registry:
         """Write a submission in the caller's transaction; False when it is an identical repeat."""
         return register(connection, prepared, self._codes)
 
-    def query(self, query: StoredQuery) -> Iterator[list[bytes]]:
+    def query(self, query: StoredQuery, visibility: Visibility) -> Iterator[list[bytes]]:
         """The elements of the answer's RegistryObjectList, made as they are sent. Raises RegistryFailure."""
         module = STORED_QUERIES.get(query.id)
         if module is None:
             raise RegistryFailure(broken("query-known", "AdhocQuery/id"))
         shape, bound = read(
-            query.parameters, module.PARAMETERS, module.ALTERNATIVES, self._codes, leaf=query.leaf
+            query.parameters,
+            module.PARAMETERS,
+            module.ALTERNATIVES,
+            self._codes,
+            leaf=query.leaf,
+            visibility=visibility,
         )
         found = self._database.fetch(self._compiled(query.id, shape, bound), bound)
         if not query.leaf:

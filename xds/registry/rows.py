@@ -1,7 +1,9 @@
 """One shape of row for every kind of registry object: each stored query is one statement and one writer.
 
-Stored queries select `document_rows()`, `set_rows()` … and join them with UNION ALL; elements.py writes the
-rows. With `leaf` a row is (kind, status, home_pk, pid, updated, body), else (kind, entry_uuid, home_pk).
+Stored queries select `document_rows(view)`, `set_rows(view)` … and join them with UNION ALL; elements.py
+writes the rows. With `view.leaf` a row is (kind, status, home_pk, pid, updated, body), else (kind, entry_uuid,
+home_pk). All of these, and the `…_ids` for the inner parts of a statement, carry the view's conditions: a
+query must never reach an object in another way.
 """
 
 from __future__ import annotations
@@ -17,11 +19,14 @@ from sqlalchemy import (
     Table,
     Text,
     cast,
+    exists,
     literal_column,
     null,
     select,
+    true,
 )
 
+from xds.registry.view import View
 from xds.store import schema
 from xds.store.schema import (
     association,
@@ -38,48 +43,110 @@ FRAME: Final = itemgetter(0, 1, 2, 3, 4)
 #: Where a leaf row has its patient: None for an association, which has no patient id of its own.
 PID: Final = 3
 
+#: The patient under whose id an object is asked for and shown: after merges, the end of the chain.
+survivor: Final = patient.alias("survivor")
+
 _NO_TIME: Final = cast(null(), BigInteger)
+
+
+def _number(value: int) -> ColumnElement[int]:
+    # Written out, not bound: it is the same in every run, and an index may depend on it.
+    return literal_column(str(value), Integer)
 
 
 def _select(
     kind: int,
     table: Table,
+    view: View,
     *,
-    pid: ColumnElement[Any] = patient.c.pid,
+    pid: ColumnElement[Any] = survivor.c.pid,
     updated: ColumnElement[Any] = _NO_TIME,
-    leaf: bool,
 ) -> Rows:
-    number = literal_column(str(kind), Integer).label("kind")
-    if not leaf:
+    number = _number(kind).label("kind")
+    if not view.leaf:
         return select(number, table.c.entry_uuid, table.c.home_pk)
     return select(
         number, table.c.status, table.c.home_pk, pid.label("pid"), updated.label("updated"), table.c.body
     )
 
 
-def document_rows(*, leaf: bool) -> Rows:
-    """Document entries with their patient; `leaf` False selects only what an ObjectRef needs."""
-    d = document_entry
-    rows = _select(schema.KIND_DOCUMENT_ENTRY, d, leaf=leaf)
-    return rows.join_from(d, patient, d.c.patient_pk == patient.c.patient_pk)
-
-
-def set_rows(*, leaf: bool) -> Rows:
-    """Submission sets with their patient."""
-    s = submission_set
-    rows = _select(schema.KIND_SUBMISSION_SET, s, leaf=leaf)
-    return rows.join_from(s, patient, s.c.patient_pk == patient.c.patient_pk)
-
-
-def folder_rows(*, leaf: bool) -> Rows:
-    """Folders with their patient."""
-    f = folder
-    rows = _select(schema.KIND_FOLDER, f, updated=f.c.last_update_time, leaf=leaf)
-    return rows.join_from(f, patient, f.c.patient_pk == patient.c.patient_pk)
-
-
-def association_rows(*, leaf: bool) -> Rows:
-    """Associations."""
-    return _select(schema.KIND_ASSOCIATION, association, pid=cast(null(), Text), leaf=leaf).select_from(
-        association
+def _of_patient(rows: Rows, table: Table) -> Rows:
+    return rows.join_from(table, patient, table.c.patient_pk == patient.c.patient_pk).join(
+        survivor, patient.c.survivor_pk == survivor.c.patient_pk
     )
+
+
+def document_rows(view: View) -> Rows:
+    """Document entries with their patient."""
+    rows = _select(schema.KIND_DOCUMENT_ENTRY, document_entry, view)
+    return _of_patient(rows, document_entry).where(*_documents(view))
+
+
+def set_rows(view: View) -> Rows:
+    """Submission sets with their patient."""
+    return _of_patient(_select(schema.KIND_SUBMISSION_SET, submission_set, view), submission_set)
+
+
+def folder_rows(view: View) -> Rows:
+    """Folders with their patient."""
+    rows = _select(schema.KIND_FOLDER, folder, view, updated=folder.c.last_update_time)
+    return _of_patient(rows, folder).where(*_folders(view))
+
+
+def association_rows(view: View) -> Rows:
+    """Associations."""
+    rows = _select(schema.KIND_ASSOCIATION, association, view, pid=cast(null(), Text))
+    return rows.select_from(association).where(*_associations(view))
+
+
+def document_ids(view: View) -> Rows:
+    """The entryUUIDs of document entries, for the inner parts of a statement."""
+    return select(document_entry.c.entry_uuid).where(*_documents(view))
+
+
+def set_ids(view: View) -> Rows:
+    """The entryUUIDs of submission sets."""
+    return select(submission_set.c.entry_uuid)
+
+
+def folder_ids(view: View) -> Rows:
+    """The entryUUIDs of folders."""
+    return select(folder.c.entry_uuid).where(*_folders(view))
+
+
+def links(view: View, *columns: ColumnElement[Any]) -> Rows:
+    """Columns of associations, for the inner parts of a statement."""
+    return select(*columns).select_from(association).where(*_associations(view))
+
+
+def _documents(view: View) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if view.level == 1:
+        conditions = [
+            document_entry.c.latest == _number(1),
+            document_entry.c.availability == _number(schema.ONLINE),
+        ]
+    if view.visibility.condition is not None:
+        conditions.append(view.visibility.condition(document_entry))
+    return conditions
+
+
+def _folders(view: View) -> list[ColumnElement[bool]]:
+    if view.level != 1:
+        return []
+    return [folder.c.latest == _number(1), folder.c.status == _number(schema.STATUS_APPROVED)]
+
+
+def _associations(view: View) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if view.level == 1:
+        conditions.append(association.c.status == _number(schema.STATUS_APPROVED))
+    if view.visibility.condition is not None:
+        # A link to a document that may not be seen would tell that there is one.
+        end = document_entry.alias("end")
+        hidden = (end.c.entry_uuid == association.c.source_uuid) | (
+            end.c.entry_uuid == association.c.target_uuid
+        )
+        # IS NOT TRUE: a condition that comes to nothing for a row hides it, as it does above.
+        conditions.append(~exists().where(hidden, view.visibility.condition(end).is_not(true())))
+    return conditions

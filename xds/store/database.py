@@ -13,11 +13,11 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from alembic import command
 from alembic.config import Config
@@ -35,6 +35,8 @@ from sqlalchemy import (
 from sqlalchemy.exc import ArgumentError
 
 from xds.errors import SettingsError, XdsError
+
+T = TypeVar("T")
 
 _MIGRATIONS: Final = Path(__file__).with_name("migrations")
 
@@ -168,6 +170,15 @@ class Database:
         """One write transaction: committed when the block ends, rolled back when it raises."""
         with self._queue.turn(), self._writers.begin() as connection:
             yield connection
+
+    def transact(self, work: Callable[[Connection], T]) -> T:
+        """What `work` gives, done in one write transaction.
+
+        `work` may be called again from the start when the engine breaks a transaction off for another's sake,
+        so it must do nothing but work on the database.
+        """
+        with self.write() as connection:
+            return work(connection)
 
     def migrate(self) -> None:
         """Bring the schema to this version; all or nothing, safe to call from several processes."""

@@ -49,8 +49,22 @@ patient = Table(
     metadata,
     Column("patient_pk", Big, primary_key=True, autoincrement=False),
     Column("pid", Text, nullable=False, unique=True),  # the full CX text
-    Column("merged_into", Big),  # the surviving patient, else null
+    Column("announced", Small, nullable=False),  # 1: an identity feed has named it
+    Column("merged_into", Big),  # the patient it was merged into, else null
+    Column("survivor_pk", Big, nullable=False),  # the end of that chain; its own key when it survives
+    Index("ix_patient_survivor", "survivor_pk"),
     sqlite_strict=True,
+)
+
+#: What the identity feed merged, and what was taken back: rows of registry objects never move.
+patient_merge = _clustered(
+    "patient_merge",
+    Column("merge_pk", Big, primary_key=True, autoincrement=False),
+    Column("subsumed_pk", Big, nullable=False),
+    Column("surviving_pk", Big, nullable=False),
+    Column("merged_at", Big, nullable=False),  # YYYYMMDDhhmmss, UTC
+    Column("undone_at", Big),
+    Index("ix_patient_merge_subsumed", "subsumed_pk"),
 )
 
 code = Table(
@@ -70,9 +84,11 @@ document_entry = _clustered(
     Column("entry_uuid", UuidBytes, nullable=False),
     Column("logical_uuid", UuidBytes, nullable=False),
     Column("version", Small, nullable=False),
+    Column("latest", Small, nullable=False),  # 1: no later version is registered
     Column("status", Small, nullable=False),
+    Column("availability", Small, nullable=False),  # documentAvailability: 1 online, 0 offline
     Column("object_type", Small, nullable=False),
-    Column("uid_first", Small, nullable=False),  # 1: this row made the claim; 0: same uniqueId and hash again
+    Column("uid_first", Small, nullable=False),  # 1: uid_claim leads to this row; 0: same uniqueId again
     Column("class_code", Integer, nullable=False),
     Column("type_code", Integer, nullable=False),
     Column("practice_code", Integer, nullable=False),
@@ -91,6 +107,9 @@ document_entry = _clustered(
     Column("body", LargeBinary, nullable=False),  # compressed element: registry/elements.py
     Index("uq_document_entry_uuid", "entry_uuid", unique=True),
     Index("ix_document_entry_find", "patient_pk", "status", "creation_time", "type_code", "class_code"),
+    # For multi-patient queries (ITI-51), which may name no patient; event codes are in listed_code.
+    Index("ix_document_entry_class", "class_code", "status"),
+    Index("ix_document_entry_facility", "facility_code", "status"),
 )
 Index(
     "ix_document_entry_logical_uuid",
@@ -115,7 +134,6 @@ submission_set = _clustered(
     Column("submission_time", Big, nullable=False),
     Column("source_pk", Integer, nullable=False),
     Column("content_type", Integer, nullable=False),
-    Column("uid_key", UuidBytes, nullable=False),
     Column("fingerprint", LargeBinary, nullable=False),  # SHA-256 of the whole submission: knows a repeat
     Column("facets", Text, nullable=False),
     Column("body", LargeBinary, nullable=False),
@@ -129,6 +147,7 @@ folder = _clustered(
     Column("entry_uuid", UuidBytes, nullable=False),
     Column("logical_uuid", UuidBytes, nullable=False),
     Column("version", Small, nullable=False),
+    Column("latest", Small, nullable=False),
     Column("status", Small, nullable=False),
     Column("home_pk", Integer),
     Column("last_update_time", Big, nullable=False),
@@ -136,6 +155,17 @@ folder = _clustered(
     Column("facets", Text, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Index("uq_folder_uuid", "entry_uuid", unique=True),
+    Index("ix_folder_logical_uuid", "logical_uuid"),
+    Index("ix_folder_uid_key", "uid_key"),
+)
+
+#: Codes that repeat within an object, for multi-patient queries: eventCodeList and Folder.codeList.
+listed_code = _clustered(
+    "listed_code",
+    Column("kind", Small, primary_key=True, autoincrement=False),
+    Column("code_pk", Integer, primary_key=True, autoincrement=False),
+    Column("patient_pk", Big, primary_key=True, autoincrement=False),
+    Column("obj_pk", Big, primary_key=True, autoincrement=False),
 )
 
 association = _clustered(
@@ -154,7 +184,8 @@ association = _clustered(
     Index("ix_association_target", "target_uuid"),
 )
 
-#: The only guard that makes uniqueIds unique, across all patients and kinds.
+#: The only guard that makes uniqueIds unique, across all patients and kinds. It leads to the first object
+#: with the uniqueId; further ones (the same bytes again, later versions) have uid_first = 0.
 uid_claim = _clustered(
     "uid_claim",
     Column("key", UuidBytes, primary_key=True),  # keys.unique_id_key
@@ -189,6 +220,9 @@ maintenance = Table(
 
 STATUS_APPROVED: Final = 1
 STATUS_DEPRECATED: Final = 2
+
+ONLINE: Final = 1
+OFFLINE: Final = 0
 
 KIND_DOCUMENT_ENTRY: Final = 1
 KIND_SUBMISSION_SET: Final = 2

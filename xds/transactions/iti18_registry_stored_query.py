@@ -9,6 +9,7 @@ from xds.metadata import names
 from xds.metadata.ebrim import read_slots
 from xds.registry.registry import StoredQuery
 from xds.registry.rules import broken
+from xds.registry.view import EVERYTHING
 from xds.transactions.responses import adhoc_query_response
 from xds.transactions.schema import required
 from xds.transactions.transaction import Body, Node, Transaction
@@ -30,7 +31,7 @@ def read(message: Message) -> StoredQuery:
 
 def do(node: Node, request: StoredQuery) -> Iterator[list[bytes]]:
     """The elements found."""
-    return node.registry.query(request)
+    return node.registry.query(request, EVERYTHING)
 
 
 def write(result: Iterator[list[bytes]]) -> Body:

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Final
 
 from lxml import etree
+from sqlalchemy import Connection
 
 from xds.errors import RegistryError, RegistryFailure
 from xds.metadata import names
@@ -114,11 +115,14 @@ def do(node: Node, request: Provided) -> None:
     ]
     damaged = repository.damaged(documents)
     put: tuple[PutDocument, ...] = ()
+
+    def register(connection: Connection) -> list[str]:
+        node.registry.register(connection, prepared)
+        return repository.record(connection, put, damaged)
+
     try:
         put = repository.put(documents)
-        with node.database.write() as connection:
-            node.registry.register(connection, prepared)
-            unneeded = repository.record(connection, put, damaged)
+        unneeded = node.database.transact(register)
     except DamagedDocument:
         raise RegistryFailure(_broken("node-busy")) from None
     except Exception as error:

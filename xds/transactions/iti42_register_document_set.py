@@ -30,8 +30,7 @@ def read(message: Message) -> Submission:
 def do(node: Node, request: Submission) -> None:
     """Register it in one transaction; an identical repeat changes nothing and succeeds."""
     prepared = node.registry.prepare(request)
-    with node.database.write() as connection:
-        node.registry.register(connection, prepared)
+    node.database.transact(lambda connection: node.registry.register(connection, prepared))
 
 
 def write(result: Any) -> Body:

@@ -16,6 +16,7 @@ from xds.registry.queries.parameters import (
 )
 from xds.registry.rows import Rows, document_rows
 from xds.store.schema import document_entry as d
+from xds.store.schema import patient
 
 ID = "urn:uuid:14d4debf-8f97-4251-9a74-a90016b0af0d"
 NAME = "FindDocuments"
@@ -44,4 +45,4 @@ ONE_PATIENT = False
 
 def statement(shape: Shape) -> Rows:
     """Uses the patient's primary-key range, or ix_document_entry_find."""
-    return document_rows(leaf=shape.leaf).where(*shape.where()).order_by(d.c.patient_pk, d.c.doc_pk)
+    return document_rows(shape.view).where(*shape.where()).order_by(patient.c.patient_pk, d.c.doc_pk)

@@ -16,7 +16,6 @@ from xds.registry.rows import association_rows, document_rows, folder_rows, set_
 from xds.store.schema import association as a
 from xds.store.schema import document_entry as d
 from xds.store.schema import folder as f
-from xds.store.schema import patient as p
 from xds.store.schema import submission_set as s
 
 ID = "urn:uuid:10b545ea-725c-446d-9b95-8aeb444eddf3"
@@ -34,23 +33,20 @@ ONE_PATIENT = False
 
 def statement(shape: Shape) -> CompoundSelect[Any]:
     """Uses the patient's primary-key ranges; for associations ix_association_source and _target."""
+    view = shape.view
     patient = shape.where("$patientId")
-    documents = [*patient, *shape.where("$XDSDocumentEntryStatus", *(each.name for each in DOCUMENT_FILTERS))]
-    sets = [*patient, *shape.where("$XDSSubmissionSetStatus")]
-    folders = [*patient, *shape.where("$XDSFolderStatus")]
-    # The same conditions again, for the ids alone: an association is given when one end is in the result.
+    filters = shape.where("$XDSDocumentEntryStatus", *(each.name for each in DOCUMENT_FILTERS))
+    documents = document_rows(view).where(*patient, *filters)
+    sets = set_rows(view).where(*patient, *shape.where("$XDSSubmissionSetStatus"))
+    folders = folder_rows(view).where(*patient, *shape.where("$XDSFolderStatus"))
+    # The same again, for the ids alone: an association is given when one end is in the result.
     ends = union_all(
-        select(d.c.entry_uuid).join_from(d, p, d.c.patient_pk == p.c.patient_pk).where(*documents),
-        select(s.c.entry_uuid).join_from(s, p, s.c.patient_pk == p.c.patient_pk).where(*sets),
-        select(f.c.entry_uuid).join_from(f, p, f.c.patient_pk == p.c.patient_pk).where(*folders),
+        documents.with_only_columns(d.c.entry_uuid),
+        sets.with_only_columns(s.c.entry_uuid),
+        folders.with_only_columns(f.c.entry_uuid),
     ).cte("ends")
-    return union_all(
-        document_rows(leaf=shape.leaf).where(*documents),
-        set_rows(leaf=shape.leaf).where(*sets),
-        folder_rows(leaf=shape.leaf).where(*folders),
-        association_rows(leaf=shape.leaf).where(
-            or_(
-                a.c.source_uuid.in_(select(ends.c.entry_uuid)), a.c.target_uuid.in_(select(ends.c.entry_uuid))
-            )
-        ),
+    end_ids = select(ends.c.entry_uuid)
+    associations = association_rows(view).where(
+        or_(a.c.source_uuid.in_(end_ids), a.c.target_uuid.in_(end_ids))
     )
+    return union_all(documents, sets, folders, associations)

@@ -23,4 +23,4 @@ ONE_PATIENT = True
 
 def statement(shape: Shape) -> Rows:
     """Uses uq_document_entry_uuid, or uid_claim and ix_document_entry_uid_key_again."""
-    return document_rows(leaf=shape.leaf).where(*shape.where()).order_by(d.c.doc_pk)
+    return document_rows(shape.view).where(*shape.where()).order_by(d.c.doc_pk)

@@ -15,8 +15,12 @@ from xds.registry.queries.parameters import (
 )
 from xds.registry.rows import (
     association_rows,
+    document_ids,
     document_rows,
+    folder_ids,
     folder_rows,
+    links,
+    set_ids,
     set_rows,
 )
 from xds.store import schema
@@ -41,35 +45,37 @@ ONE_PATIENT = True
 
 def statement(shape: Shape) -> CompoundSelect[Any]:
     """Uses uq_submission_set_uuid or uid_claim, ix_association_source, and each entry_uuid index."""
-    the_set = select(s.c.entry_uuid).where(*shape.where(_UUID, _UNIQUE_ID)).cte("the_set")
+    view = shape.view
+    the_set = set_ids(view).where(*shape.where(_UUID, _UNIQUE_ID)).cte("the_set")
     members = (
-        select(a.c.entry_uuid, a.c.target_uuid)
-        .join_from(the_set, a, a.c.source_uuid == the_set.c.entry_uuid)
-        .where(a.c.type == ASSOCIATION_TYPES[names.HAS_MEMBER])
+        links(view, a.c.entry_uuid, a.c.target_uuid)
+        .where(
+            a.c.source_uuid.in_(select(the_set.c.entry_uuid)), a.c.type == ASSOCIATION_TYPES[names.HAS_MEMBER]
+        )
         .cte("members")
     )
     member_ids = select(members.c.target_uuid)
     document_filters = shape.where(*(each.name for each in DOCUMENT_FILTERS))
     objects = union_all(
-        select(d.c.entry_uuid).where(d.c.entry_uuid.in_(member_ids), *document_filters),
-        select(f.c.entry_uuid).where(f.c.entry_uuid.in_(member_ids)),
+        document_ids(view).where(d.c.entry_uuid.in_(member_ids), *document_filters),
+        folder_ids(view).where(f.c.entry_uuid.in_(member_ids)),
     ).cte("objects")
     object_ids = select(objects.c.entry_uuid)
     # A member association (folder to document) comes along only when both its ends do.
-    links = (
-        select(a.c.entry_uuid)
+    inner = (
+        links(view, a.c.entry_uuid)
         .where(
             a.c.entry_uuid.in_(member_ids), a.c.source_uuid.in_(object_ids), a.c.target_uuid.in_(object_ids)
         )
         .cte("links")
     )
-    link_ids = select(links.c.entry_uuid)
+    inner_ids = select(inner.c.entry_uuid)
     memberships = select(members.c.entry_uuid).where(
-        members.c.target_uuid.in_(object_ids) | members.c.target_uuid.in_(link_ids)
+        members.c.target_uuid.in_(object_ids) | members.c.target_uuid.in_(inner_ids)
     )
     return union_all(
-        set_rows(leaf=shape.leaf).where(s.c.entry_uuid.in_(select(the_set.c.entry_uuid))),
-        document_rows(leaf=shape.leaf).where(d.c.entry_uuid.in_(object_ids)),
-        folder_rows(leaf=shape.leaf).where(f.c.entry_uuid.in_(object_ids)),
-        association_rows(leaf=shape.leaf).where(a.c.entry_uuid.in_(union_all(memberships, link_ids))),
+        set_rows(view).where(s.c.entry_uuid.in_(select(the_set.c.entry_uuid))),
+        document_rows(view).where(d.c.entry_uuid.in_(object_ids)),
+        folder_rows(view).where(f.c.entry_uuid.in_(object_ids)),
+        association_rows(view).where(a.c.entry_uuid.in_(union_all(memberships, inner_ids))),
     )

@@ -17,6 +17,7 @@ from typing import Any, Final
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
+    and_,
     bindparam,
     literal_column,
     or_,
@@ -32,11 +33,13 @@ from xds.metadata.model import Slot
 from xds.registry import facets
 from xds.registry.elements import STATUSES
 from xds.registry.prepare import OBJECT_TYPES
+from xds.registry.rows import survivor
 from xds.registry.rules import broken
+from xds.registry.view import View, Visibility
 from xds.store import schema
 from xds.store.codes import Codes, Word
 from xds.store.keys import unique_id_key, uuid_bytes
-from xds.store.schema import document_entry, patient, uid_claim
+from xds.store.schema import document_entry, uid_claim
 
 #: A statement can hold so many values, and so many conditions, of one parameter.
 MOST_VALUES: Final = 8_192
@@ -114,11 +117,6 @@ def like_facet(table: Any, letter: str) -> Match:
         lambda name: table.c.facets.regexp_match(bindparam(name)),
         bind,
     )
-
-
-def text_is(column: ColumnElement[Any]) -> Match:
-    """Exactly the text."""
-    return Match(lambda name: column == bindparam(name), lambda texts, _: texts[0])
 
 
 def unique_id_of(table: Any, kind: int, key: ColumnElement[Any]) -> Match:
@@ -233,9 +231,9 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What decides a statement's text: full objects or references, and how often each parameter is given."""
+    """What decides a statement's text: how it looks at the registry, and how often each parameter is given."""
 
-    leaf: bool
+    view: View
     given: tuple[tuple[Parameter, int], ...]
 
     def where(self, *parameter_names: str) -> list[ColumnElement[bool]]:
@@ -260,6 +258,7 @@ def read(
     codes: Codes,
     *,
     leaf: bool,
+    visibility: Visibility,
 ) -> tuple[Shape, dict[str, Any]]:
     """The shape of a request and the values to bind; raises RegistryFailure with every error found.
 
@@ -301,7 +300,7 @@ def read(
         errors += _check_alternatives(group, present)
     if errors:
         raise RegistryFailure(*errors)
-    return Shape(leaf, tuple(given)), bound
+    return Shape(View(leaf, 1, visibility), tuple(given)), {**bound, **visibility.values}
 
 
 def _groups(slots: Sequence[Slot]) -> list[Sequence[str] | DataTypeError]:
@@ -348,7 +347,11 @@ def _check_alternatives(group: tuple[str, ...], present: set[str]) -> list[Regis
 
 # -- parameters that several queries share -------------------------------------------------------------------
 
-PATIENT_ID: Final = text_is(patient.c.pid)
+#: A patient by the id that survives; one that was merged into another is nobody (ITI TF-2 3.18.4.1.2.3.9).
+PATIENT_ID: Final = Match(
+    lambda name: and_(survivor.c.pid == bindparam(name), survivor.c.merged_into.is_(None)),
+    lambda texts, _: texts[0],
+)
 
 _d = document_entry.c
 DOCUMENT_STATUS: Final = Parameter("$XDSDocumentEntryStatus", status_in(_d.status), required=True, many=True)

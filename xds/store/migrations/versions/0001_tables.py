@@ -51,7 +51,9 @@ def upgrade() -> None:
         sa.Column("entry_uuid", UUID, nullable=False),
         sa.Column("logical_uuid", UUID, nullable=False),
         sa.Column("version", SMALL, nullable=False),
+        sa.Column("latest", SMALL, nullable=False),
         sa.Column("status", SMALL, nullable=False),
+        sa.Column("availability", SMALL, nullable=False),
         sa.Column("object_type", SMALL, nullable=False),
         sa.Column("uid_first", SMALL, nullable=False),
         sa.Column("class_code", sa.Integer(), nullable=False),
@@ -80,6 +82,8 @@ def upgrade() -> None:
         ["patient_pk", "status", "creation_time", "type_code", "class_code"],
         unique=False,
     )
+    op.create_index("ix_document_entry_class", "document_entry", ["class_code", "status"])
+    op.create_index("ix_document_entry_facility", "document_entry", ["facility_code", "status"])
     op.create_index(
         "ix_document_entry_logical_uuid",
         "document_entry",
@@ -104,6 +108,7 @@ def upgrade() -> None:
         sa.Column("entry_uuid", UUID, nullable=False),
         sa.Column("logical_uuid", UUID, nullable=False),
         sa.Column("version", SMALL, nullable=False),
+        sa.Column("latest", SMALL, nullable=False),
         sa.Column("status", SMALL, nullable=False),
         sa.Column("home_pk", sa.Integer()),
         sa.Column("last_update_time", BIG, nullable=False),
@@ -115,6 +120,18 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("uq_folder_uuid", "folder", ["entry_uuid"], unique=True)
+    op.create_index("ix_folder_logical_uuid", "folder", ["logical_uuid"])
+    op.create_index("ix_folder_uid_key", "folder", ["uid_key"])
+    op.create_table(
+        "listed_code",
+        sa.Column("kind", SMALL, autoincrement=False, nullable=False),
+        sa.Column("code_pk", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("patient_pk", BIG, autoincrement=False, nullable=False),
+        sa.Column("obj_pk", BIG, autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("kind", "code_pk", "patient_pk", "obj_pk", name=op.f("pk_listed_code")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
     op.create_table(
         "maintenance",
         sa.Column("name", sa.Text(), nullable=False),
@@ -126,11 +143,26 @@ def upgrade() -> None:
         "patient",
         sa.Column("patient_pk", BIG, autoincrement=False, nullable=False),
         sa.Column("pid", sa.Text(), nullable=False),
+        sa.Column("announced", SMALL, nullable=False),
         sa.Column("merged_into", BIG),
+        sa.Column("survivor_pk", BIG, nullable=False),
         sa.PrimaryKeyConstraint("patient_pk", name=op.f("pk_patient")),
         sa.UniqueConstraint("pid", name=op.f("uq_patient_pid")),
         sqlite_strict=True,
     )
+    op.create_index("ix_patient_survivor", "patient", ["survivor_pk"])
+    op.create_table(
+        "patient_merge",
+        sa.Column("merge_pk", BIG, autoincrement=False, nullable=False),
+        sa.Column("subsumed_pk", BIG, nullable=False),
+        sa.Column("surviving_pk", BIG, nullable=False),
+        sa.Column("merged_at", BIG, nullable=False),
+        sa.Column("undone_at", BIG),
+        sa.PrimaryKeyConstraint("merge_pk", name=op.f("pk_patient_merge")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_patient_merge_subsumed", "patient_merge", ["subsumed_pk"])
     op.create_table(
         "stored_document",
         sa.Column("doc_uid", sa.Text(), nullable=False),
@@ -155,7 +187,6 @@ def upgrade() -> None:
         sa.Column("submission_time", BIG, nullable=False),
         sa.Column("source_pk", sa.Integer(), nullable=False),
         sa.Column("content_type", sa.Integer(), nullable=False),
-        sa.Column("uid_key", UUID, nullable=False),
         sa.Column("fingerprint", sa.LargeBinary(), nullable=False),
         sa.Column("facets", sa.Text(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
@@ -182,11 +213,13 @@ def downgrade() -> None:
     for table in (
         "stored_document",
         "uid_claim",
+        "listed_code",
         "association",
         "folder",
         "submission_set",
         "document_entry",
         "code",
+        "patient_merge",
         "patient",
         "maintenance",
     ):
