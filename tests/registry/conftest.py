@@ -19,7 +19,6 @@ from xds.registry.registry import Options, Registry, StoredQuery
 from xds.registry.view import EVERYTHING
 from xds.store.database import Database
 
-
 #: Tests make up patient ids.
 OPEN = Options(patients="open")
 

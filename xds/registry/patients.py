@@ -1,8 +1,8 @@
 """The patients of the registry: who is known, who was merged into whom, and the lock that every writer takes.
 
 register.py, update.py and remove.py lock through here before they look at anything (docs/decisions/0003):
-whoever holds the surviving patient's row is alone with all that belongs to the patient. Merging moves no row of
-a registry object: it changes under which id these are found.
+whoever holds the surviving patient's row is alone with all that belongs to the patient. Merging moves no row
+of a registry object: it changes under which id these are found.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ from xds.registry.rules import broken
 from xds.store import schema
 from xds.store.codes import Codes
 from xds.store.dialect import insert_new
-from xds.store.keys import new_key, now, uuid_urn
+from xds.store.keys import now, uuid_urn
 from xds.store.schema import (
     association,
     document_entry,
