@@ -1,9 +1,9 @@
 """One shape of row for every kind of registry object: each stored query is one statement and one writer.
 
 Stored queries select `document_rows(view)`, `set_rows(view)` … and join them with UNION ALL; elements.py
-writes the rows. With `view.leaf` a row is (kind, status, home_pk, pid, updated, body), else (kind, entry_uuid,
-home_pk). All of these, and the `…_ids` for the inner parts of a statement, carry the view's conditions: a
-query must never reach an object in another way.
+writes the rows. With `view.leaf` a row is (kind, status, home_pk, pid, updated, body), else (kind,
+entry_uuid, home_pk). All of these, and the `…_ids` for the inner parts of a statement, carry the view's
+conditions: a query must never reach an object in another way.
 """
 
 from __future__ import annotations

@@ -231,7 +231,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What decides a statement's text: how it looks at the registry, and how often each parameter is given."""
+    """What decides a statement's text: the view, and how often each parameter is given."""
 
     view: View
     given: tuple[tuple[Parameter, int], ...]
