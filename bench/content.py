@@ -150,7 +150,7 @@ def _fill(path: Path, groups: dict[int, list[str]], total: int) -> None:
     database = Database(f"sqlite:///{path}")
     database.migrate()
     # A file that is thrown away when filling fails need not outlast a power cut.
-    with database.engine.connect() as connection:
+    with database.read() as connection:
         connection.exec_driver_sql("PRAGMA synchronous=OFF")
     registry = Registry(database, Options(patients="open"))
     chance = random.Random(1)
@@ -174,7 +174,7 @@ def _fill(path: Path, groups: dict[int, list[str]], total: int) -> None:
         done += len(prepared) * _IN_ONE_SUBMISSION
         if done % 10_000 < _IN_ONE_TRANSACTION * _IN_ONE_SUBMISSION:
             print(f"  {done:,} of {total:,}", file=sys.stderr, flush=True)
-    with database.engine.connect() as connection:
+    with database.read() as connection:
         connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     database.close()
 

@@ -3,33 +3,69 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests import postgres
 from tests.nodes import Node
+from xds.store.database import Database
+
+ENGINES = ("sqlite", "postgresql")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """tests/postgres.py says how tests come to run on both engines."""
+    postgres.configure(config)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Nothing that a test started stays behind."""
+    postgres.unconfigure(config)
+
+
+@pytest.fixture(scope="session", params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    """The database engine: whatever asks for it runs once on each."""
+    return str(request.param)
 
 
 @pytest.fixture(scope="session")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    """A running node for the whole session, one for each xdist worker; tests share it, so they never stop
-    it.
-    """
-    running = Node(tmp_path_factory.mktemp("node"))
-    running.start()
-    yield running
-    running.stop()
+def _emptied() -> Callable[[], str]:
+    """One PostgreSQL database for each xdist worker, emptied for each test."""
+    made: list[str] = []
+
+    def emptied() -> str:
+        if not made:
+            made.append(postgres.new_database())
+        postgres.empty(made[0])
+        return made[0]
+
+    return emptied
 
 
-@pytest.fixture(scope="session")
-def new_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Node]]:
-    """Make a node of one's own with settings as keywords; it is running, and is stopped at the latest at
-    the end.
-    """
+@pytest.fixture
+def database_url(engine: str, tmp_path: Path, _emptied: Callable[[], str]) -> str:
+    """An empty database of this version, for this test alone."""
+    if engine == "postgresql":
+        return _emptied()
+    database = Database(f"sqlite:///{tmp_path}/xds.db")
+    database.migrate()
+    database.close()
+    return str(database.url)
+
+
+@contextmanager
+def nodes(engine: str, folders: pytest.TempPathFactory) -> Iterator[Callable[..., Node]]:
+    """Makes running nodes, settings as keywords, each with a database of its own; stops them at the end."""
     made: list[Node] = []
 
     def make(**settings: object) -> Node:
-        one = Node(tmp_path_factory.mktemp("node"), **settings)
+        if engine == "postgresql":
+            settings = {"store__database": postgres.new_database()} | settings
+        one = Node(folders.mktemp("node"), **settings)
         made.append(one)
         one.start()
         return one
@@ -37,6 +73,26 @@ def new_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...,
     yield make
     for one in made:
         one.stop()
+        if engine == "postgresql":
+            postgres.drop_database(one.database_url)
+
+
+@pytest.fixture(scope="session")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """A running node for the whole session, one for each xdist worker; tests share it, so they never stop
+    it.
+    """
+    with nodes("sqlite", tmp_path_factory) as make:
+        yield make()
+
+
+@pytest.fixture(scope="session")
+def new_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Node]]:
+    """Make a node of one's own with settings as keywords; it is running, and is stopped at the latest at
+    the end.
+    """
+    with nodes("sqlite", tmp_path_factory) as make:
+        yield make
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
@@ -53,3 +109,6 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.section("figures")
         for figure in figures:
             terminalreporter.line(figure)
+    if postgres.binaries() is None:
+        terminalreporter.section("NOT TESTED", red=True, bold=True)
+        terminalreporter.line(postgres.MISSING, red=True, bold=True)

@@ -30,7 +30,7 @@ def free_port() -> int:
 
 
 class Node:
-    """`xds serve` for a test: open to everyone, embedded database, data in `folder`.
+    """`xds serve` for a test: open to everyone, data in `folder`, the embedded database if no other is given.
 
     Settings are keyword arguments in lower case: `limits__document_bytes=1000` is XDS_LIMITS__DOCUMENT_BYTES.
     The node keeps its port and folder over `stop`, `kill` and `start`.
@@ -38,7 +38,6 @@ class Node:
 
     def __init__(self, folder: Path, **settings: object) -> None:
         self.folder = folder
-        self.database = folder / "xds.db"
         self.documents = folder / "documents"
         self.log = folder / "node.log"
         self.port = free_port()
@@ -51,7 +50,7 @@ class Node:
             "patients__source": "open",
             "node__listen": f"127.0.0.1:{self.port}",
             "node__repository_unique_id": REPOSITORY_ID,
-            "store__database": f"sqlite:///{self.database}",
+            "store__database": f"sqlite:///{folder / 'xds.db'}",
             "store__documents": f"file://{self.documents}",
         }
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("XDS_")}
@@ -59,6 +58,11 @@ class Node:
             f"XDS_{key.upper()}": str(value) for key, value in (given | settings).items()
         }
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def database_url(self) -> str:
+        """Where its database is."""
+        return self.environment["XDS_STORE__DATABASE"]
 
     @property
     def pid(self) -> int:

@@ -14,10 +14,12 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from tests import postgres
 from tests.nodes import Node, free_port
 from tests.test_tls import Authority, TlsNode
 
@@ -218,6 +220,51 @@ def test_the_second_node_on_a_port_leaves_the_database_alone(tmp_path: Path, tak
     """It is refused before it migrates what may be another's."""
     assert Node(tmp_path, node__listen=f"127.0.0.1:{taken}").command("serve").returncode == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def server_database() -> Iterator[str]:
+    """The URL of an empty PostgreSQL database."""
+    url = postgres.new_database(template="template0")
+    yield url
+    postgres.drop_database(url)
+
+
+def test_a_database_on_a_server_is_migrated_on_request_only(server_database: str, tmp_path: Path) -> None:
+    """Several nodes may share it, so none of them changes it by starting."""
+    node = Node(tmp_path, store__database=server_database)
+    for command in ("serve", "check", "sweep"):
+        said = node.command(command)
+        assert said.returncode == 1
+        assert "xds migrate" in said.stdout + said.stderr
+    for _ in range(2):
+        said = node.command("migrate")
+        assert (said.returncode, said.stdout, said.stderr) == (0, "The database is up to date.\n", "")
+    assert node.command("check").returncode == 0
+    try:
+        node.start()
+    finally:
+        node.stop()
+
+
+def test_a_server_that_cannot_be_used_is_said_without_its_url(server_database: str, tmp_path: Path) -> None:
+    """Nobody listens; no such database; not UTF-8. A URL may hold a password."""
+    secret = server_database.replace("xds@", "xds:geheim@")
+    with psycopg.connect(server_database.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    try:
+        for url, words in (
+            (f"postgresql+psycopg://xds:geheim@127.0.0.1:{free_port()}/xds", "does not answer"),
+            (f"{secret}_not", "does not answer, does not let us in, or"),
+            (f"{secret.rpartition('/')[0]}/latin", "ENCODING 'UTF8'"),
+        ):
+            said = Node(tmp_path, store__database=url).command("migrate")
+            assert (said.returncode, said.stdout) == (1, "")
+            assert words in said.stderr
+            assert "geheim" not in said.stderr
+            assert "Traceback" not in said.stderr
+    finally:
+        postgres.drop_database(f"{server_database.rpartition('/')[0]}/latin")
 
 
 def test_a_node_starts_again_at_once_on_its_port(new_node: Callable[..., Node]) -> None:

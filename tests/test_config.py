@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from xds.config import SETTINGS, check_to_serve, load
+from xds.config import SETTINGS, Authorities, check_to_serve, load
 from xds.errors import SettingsError
 
 GOOD = {
@@ -104,6 +104,12 @@ def test_a_question_mark_in_a_url_is_refused(key: str, value: str) -> None:
         load(None, {f"XDS_{key}": value})
 
 
+def test_the_url_of_a_server_may_have_parameters() -> None:
+    """They say e.g. how the server proves who it is (libpq's sslmode)."""
+    url = "postgresql+psycopg://xds@db.example.org/xds?sslmode=verify-full"
+    assert load(None, {"XDS_STORE__DATABASE": url})["store.database"] == url
+
+
 @pytest.mark.parametrize("text", ["not toml", None])
 def test_a_file_that_cannot_be_read_is_said_so(tmp_path: Path, text: str | None) -> None:
     """Missing, or not TOML."""
@@ -123,6 +129,15 @@ def test_a_file_that_cannot_be_read_is_said_so(tmp_path: Path, text: str | None)
         ({"XDS_TLS__CERTIFICATE": "/nowhere"}, "tls.certificate and tls.key"),
         ({"XDS_TLS__CLIENT_CA": "/nowhere"}, "tls.client_ca needs"),
         ({"XDS_TLS__CLIENT_CA": "/nowhere"}, "tls.client_ca: there is no such file"),
+        ({"XDS_ENVIRONMENT": "production", "XDS_PATIENTS__SOURCE": "open"}, "patients.source = open"),
+        (
+            {"XDS_ENVIRONMENT": "production", "XDS_PATIENTS__MLLP_LISTEN": "0.0.0.0:2575"},
+            "patients.mllp_listen is open to everybody",
+        ),
+        ({"XDS_PATIENTS__MLLP_LISTEN": "0.0.0.0:8080"}, "patients.mllp_listen must have another port"),
+        ({"XDS_PATIENTS__AUTHORITIES": "1.2.3"}, "patients.authorities has no meaning"),
+        ({"XDS_PATIENTS__AUTHORITIES": "PAS=1.2.3"}, "patients.authorities has no meaning"),
+        ({"XDS_PATIENTS__AUTHORITIES": "2.16.578.1.12.4.1.4.1"}, "patients.authorities has no meaning"),
     ],
 )
 def test_a_node_does_not_start_unsafe(changes: dict[str, str], key: str) -> None:
@@ -136,3 +151,47 @@ def test_a_node_does_not_start_unsafe(changes: dict[str, str], key: str) -> None
 def test_settings_have_a_purpose_in_words() -> None:
     """One sentence each, for docs/settings.md and whoever reads the table."""
     assert all(setting.purpose.endswith(".") for setting in SETTINGS)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:2575", "[::1]:2575"])
+def test_a_patient_feed_on_a_loopback_address_needs_no_certificates(address: str) -> None:
+    """A proxy on the same machine looks at them."""
+    production = {"XDS_ENVIRONMENT": "production", "XDS_PATIENTS__MLLP_LISTEN": address}
+    with pytest.raises(SettingsError) as caught:
+        check_to_serve(load(None, GOOD | production))
+    assert "mllp" not in str(caught.value)
+
+
+def test_authorities_are_a_list_of_oids(tmp_path: Path) -> None:
+    """With commas in the environment, as a list in the file."""
+    expected = Authorities(frozenset({"1.2.3", "1.2.4"}))
+    given = load(None, {"XDS_PATIENTS__AUTHORITIES": "1.2.3, urn:oid:1.2.4"})
+    assert given["patients.authorities"] == expected
+    file = tmp_path / "xds.toml"
+    file.write_text('[patients]\nauthorities = ["1.2.3", "1.2.4"]\n')
+    assert load(file, {})["patients.authorities"] == expected
+    with pytest.raises(SettingsError, match="is not an OID"):
+        load(None, {"XDS_PATIENTS__AUTHORITIES": "1.2.3,Norge"})
+
+
+def test_an_authority_may_have_the_name_that_hl7_v2_gives_it(tmp_path: Path) -> None:
+    """NAMESPACE=OID beside plain OIDs; several names may stand for one OID, one name never for two."""
+    expected = Authorities(frozenset({"1.2.3", "1.2.4"}), {"PAS": "1.2.4", "Gamle PAS": "1.2.4"})
+    given = load(None, {"XDS_PATIENTS__AUTHORITIES": "1.2.3, PAS=1.2.4, Gamle PAS = urn:oid:1.2.4"})
+    assert given["patients.authorities"] == expected
+    file = tmp_path / "xds.toml"
+    file.write_text('[patients]\nauthorities = ["1.2.3", "PAS=1.2.4", "Gamle PAS=1.2.4"]\n')
+    assert load(file, {})["patients.authorities"] == expected
+    for wrong, said in (
+        ("PAS=", "NAMESPACE=OID"),
+        ("=1.2.3", "NAMESPACE=OID"),
+        ("PAS=Norge", "is not an OID"),
+        ("PAS=1.2.3,PAS=1.2.4", "one namespace two OIDs"),
+    ):
+        with pytest.raises(SettingsError, match=said):
+            load(None, {"XDS_PATIENTS__AUTHORITIES": wrong})
+
+
+def test_national_numbers_may_be_named_by_a_namespace() -> None:
+    """A hospital's system sends `FNR` where the standard wants the OID."""
+    check_to_serve(load(None, GOOD | {"XDS_PATIENTS__AUTHORITIES": "FNR=2.16.578.1.12.4.1.4.1"}))

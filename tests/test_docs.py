@@ -29,12 +29,13 @@ def test_every_setting_is_documented_with_its_default() -> None:
 
 
 def test_every_endpoint_and_transaction_is_documented() -> None:
-    """docs/transactions.md names each address, number and action."""
-    text = (ROOT / "docs/transactions.md").read_text()
+    """docs/transactions.md names each address, number and action; the README each number."""
+    text, readme = ((ROOT / page).read_text() for page in ("docs/transactions.md", "README.md"))
     for address, (_, transactions) in ENDPOINTS.items():
         assert f"`{address}`" in text
         for transaction in transactions:
             assert transaction.number in text
+            assert transaction.number in readme
             assert f"`{transaction.action}`" in text
 
 

@@ -13,7 +13,7 @@ MAY_IMPORT = {
     "transport": {"errors"},
     "metadata": {"errors"},
     "store": {"errors"},
-    "repository": {"errors", "store", "transport"},
+    "repository": {"errors", "metadata", "store", "transport"},
     "registry": {"errors", "metadata", "store"},
     "transactions": {"errors", "metadata", "store", "transport", "repository", "registry"},
     "config": {"errors", "metadata", "transport"},
@@ -31,7 +31,7 @@ MAY_IMPORT = {
     },
     "client": {"errors", "metadata", "transport"},
     "demo": {"errors", "metadata", "transport", "client"},
-    "cli": {"errors", "config", "store", "repository", "client"},
+    "cli": {"errors", "config", "store", "repository", "registry", "client"},
 }
 
 

@@ -7,6 +7,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from tests.nodes import Node
+from tests.nodes import Node, free_port
 
 DAY = datetime.timedelta(days=1)
 
@@ -80,9 +81,12 @@ class TlsNode(Node):
         self.servers = Authority(folder, "servers")
         self.clients = Authority(folder, "clients")
         certificate, key = self.servers.issue("node", ExtendedKeyUsageOID.SERVER_AUTH)
+        self.feed_port = free_port()
         super().__init__(
             folder,
             environment="production",
+            patients__source="national",
+            patients__mllp_listen=f"0.0.0.0:{self.feed_port}",
             tls__certificate=certificate,
             tls__key=key,
             tls__client_ca=self.clients.file,
@@ -99,10 +103,11 @@ class TlsNode(Node):
         with urllib3.PoolManager(ssl_context=self._context(client), retries=False, timeout=5) as pool:
             return pool.request("GET", self.url + "/health/ready")
 
-    def connect(self) -> ssl.SSLSocket:
-        """A connection of a known client."""
-        connection = socket.create_connection(("127.0.0.1", self.port), timeout=20)
-        return self._context(self._known).wrap_socket(connection, server_hostname="localhost")
+    def connect(self, port: int = 0, *, known: bool = True) -> ssl.SSLSocket:
+        """A connection of a known client, or of one without a certificate; `port` is another than HTTP's."""
+        connection = socket.create_connection(("127.0.0.1", port or self.port), timeout=20)
+        context = self._context(self._known if known else None)
+        return context.wrap_socket(connection, server_hostname="localhost")
 
     def _context(self, client: tuple[Path, Path] | None) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=str(self.servers.file))
@@ -148,6 +153,19 @@ def test_a_silent_sender_is_ended_under_tls_too(tls_node: TlsNode) -> None:
         assert b"limits.idle_seconds" in connection.recv(4096)
         assert time.monotonic() - began < 8
     assert tls_node.is_ready()
+
+
+def test_a_patient_feed_is_heard_from_known_systems_only(tls_node: TlsNode) -> None:
+    """MLLP has no tickets: the certificate is its gate. Nothing is announced, as the header is none."""
+    message = b"\x0bMSH|\x1c\r"
+    with tls_node.connect(tls_node.feed_port) as connection:
+        connection.sendall(message)
+        assert b"MSA|AR|" in connection.recv(4096)
+    heard = b""
+    with suppress(OSError), tls_node.connect(tls_node.feed_port, known=False) as stranger:
+        stranger.sendall(message)
+        heard = stranger.recv(4096)
+    assert heard == b""
 
 
 def test_a_node_that_cannot_know_its_clients_does_not_start(tmp_path: Path) -> None:

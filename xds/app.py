@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import time
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -19,14 +20,16 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from xds import transactions
-from xds.config import Settings, check_to_serve, load
+from xds.config import Settings, check_to_serve, import_function, load, server_context
 from xds.errors import Fault, FaultCode, RegistryFailure, SettingsError
 from xds.log import set_up
 from xds.registry.registry import Options, Registry
 from xds.repository.documents import Repository
 from xds.repository.files import FolderStore
-from xds.store.database import Database, DatabaseBusy
-from xds.store.trouble import is_busy, no_room
+from xds.repository.on_demand import OnDemand
+from xds.store.database import Database
+from xds.store.trouble import DatabaseBusy, is_busy, no_room
+from xds.transactions import iti8_patient_identity_feed as iti8
 from xds.transactions import schema
 from xds.transactions.rules import broken
 from xds.transactions.transaction import Node, Transaction, log_refusal
@@ -34,6 +37,7 @@ from xds.transport.addressing import WSA
 from xds.transport.endpoint import SoapEndpoint, plain_errors
 from xds.transport.memory import collect_seldom, keep_freed
 from xds.transport.message import Answer, Message
+from xds.transport.mllp import MllpListener
 from xds.transport.wsdl import Description, Schemas
 
 log = logging.getLogger("xds")
@@ -46,8 +50,20 @@ _SCHEMA: Final = _WSDL / "schema" / "all.xsd"
 
 #: Address -> its WSDL and the transactions it takes, told apart by wsa:Action.
 ENDPOINTS: Final[Mapping[str, tuple[str, tuple[Transaction, ...]]]] = {
-    "/xds/registry": ("registry.wsdl", (transactions.ITI_18, transactions.ITI_42)),
-    "/xds/repository": ("repository.wsdl", (transactions.ITI_41, transactions.ITI_43)),
+    "/xds/registry": (
+        "registry.wsdl",
+        (
+            transactions.ITI_18,
+            transactions.ITI_42,
+            transactions.ITI_51,
+            transactions.ITI_57,
+            transactions.ITI_61,
+            transactions.ITI_62,
+            transactions.ITI_92,
+        ),
+    ),
+    "/xds/repository": ("repository.wsdl", (transactions.ITI_41, transactions.ITI_43, transactions.ITI_86)),
+    "/pix/feed": ("pix.wsdl", transactions.ITI_44),
 }
 
 
@@ -116,8 +132,8 @@ def create_app(settings: Settings | None = None) -> App:
         set_up()
         keep_freed()
     check_to_serve(settings)
-    database = Database(settings["store.database"])
-    if not database.is_current():
+    database = Database(settings["store.database"], settings["store.connections"])
+    if not _is_current(database, patient=alone):
         raise SettingsError("store.database is not of this version: run `xds migrate`")
     documents = FolderStore(settings["store.documents"])
     node = Node(
@@ -127,12 +143,16 @@ def create_app(settings: Settings | None = None) -> App:
             Options(
                 results=settings["registry.results"],
                 patients=settings["patients.source"],
+                authorities=settings["patients.authorities"].oids,
+                local_numbers=settings["environment"] == "test",
                 home=settings["node.home_community_id"],
                 limited_metadata=settings["registry.limited_metadata"] == "accepted",
             ),
         ),
         repository=Repository(settings["node.repository_unique_id"], database, documents),
         limits=settings.limits,
+        on_demand=_on_demand(settings),
+        namespaces=settings["patients.authorities"].namespaces,
     )
     app = falcon.App()
     plain_errors(app)
@@ -147,12 +167,39 @@ def create_app(settings: Settings | None = None) -> App:
             wsdl=Description(_WSDL / wsdl, settings["node.public_url"]),
         )
         app.add_route(address, endpoint)
-    app.add_route("/xds/schema/{name}", Schemas(_WSDL / "schema"))
+    schemas = Schemas(_WSDL / "schema")
+    for folder in sorted({address.rpartition("/")[0] for address in ENDPOINTS}):
+        app.add_route(f"{folder}/schema/{{name}}", schemas)
     app.add_route("/health/live", _Live())
     app.add_route("/health/ready", _Ready(node))
     if alone:
         collect_seldom()
+        if settings["patients.mllp_listen"]:
+            _mllp_listener(settings, node).start()  # ends with the worker
     return app
+
+
+def _mllp_listener(settings: Settings, node: Node) -> MllpListener:
+    """The patient feed over MLLP (ITI-8); its gates are the client certificate and config.check_to_serve."""
+    tls = server_context(settings)
+    return MllpListener(settings["patients.mllp_listen"], partial(iti8.answer, node), settings.limits, tls)
+
+
+def _on_demand(settings: Settings) -> OnDemand | None:
+    name = settings["repository.on_demand"]
+    return OnDemand(import_function(name), settings["repository.on_demand_seconds"]) if name else None
+
+
+def _is_current(database: Database, *, patient: bool) -> bool:
+    """Whether the database is of this version; a worker waits for one that is away, as others may do well."""
+    while True:
+        try:
+            return database.is_current()
+        except (OperationalError, DatabaseBusy) as error:
+            if not patient or not is_busy(error):
+                raise
+            log.error("waiting for the database")
+            time.sleep(1)
 
 
 class _Live:

@@ -15,17 +15,23 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from xds import __version__
 from xds.client.commands import add_commands
+from xds.client.patients import patient_id
+from xds.client.terminal import moment, table
 from xds.config import MOST_GRACE_HOURS, Settings, check_to_serve, load
-from xds.errors import SettingsError, XdsError
+from xds.errors import DataTypeError, RegistryFailure, SettingsError, XdsError
 
 # What only a node needs is imported by its commands: the client starts in a third of the time without.
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from xds.repository.files import FolderStore
     from xds.store.database import Database
+
+T = TypeVar("T")
 
 
 def serve(arguments: argparse.Namespace) -> int:
@@ -38,9 +44,14 @@ def serve(arguments: argparse.Namespace) -> int:
     settings, path = _settings(arguments)
     check_to_serve(settings)
     host, port = settings["node.listen"]
-    _try_to_listen(host, port)  # before the database is touched: it may be that of a node that runs
+    _try_to_listen("node.listen", host, port)  # before the database is touched: a running node may have it
+    if settings["patients.mllp_listen"]:
+        _try_to_listen("patients.mllp_listen", *settings["patients.mllp_listen"])
     with _documents(settings), _database(settings) as database:
-        database.migrate()  # an embedded database is the node's own
+        if database.is_embedded:
+            database.migrate()  # it is the node's own
+        elif not database.is_current():
+            raise SettingsError("store.database is not of this version: run `xds migrate`")
     if settings["access.ticket"] == "none":
         print("xds: access.ticket = none: requests are NOT checked for security tickets", file=sys.stderr)
     if path:
@@ -66,6 +77,8 @@ def serve(arguments: argparse.Namespace) -> int:
         ssl_client_verify=settings["tls.client_ca"] is not None,
     )
     print(f"xds {__version__}: listening on {host}:{port}", file=sys.stderr)
+    if settings["patients.mllp_listen"]:
+        print("xds: patient feed (MLLP) on {}:{}".format(*settings["patients.mllp_listen"]), file=sys.stderr)
     server.serve()
     return 0
 
@@ -86,7 +99,7 @@ def check(arguments: argparse.Namespace) -> int:
     print("settings   in order")
     with _documents(settings), _database(settings) as database:
         current = database.is_current()
-    old = "not there, or of another version: `xds migrate` or `xds serve` makes it"
+    old = "not there, or of another version: `xds migrate` makes it"
     print("database   " + ("up to date" if current else old))
     print("documents  writable")
     return 0 if current else 1
@@ -98,22 +111,80 @@ def sweep(arguments: argparse.Namespace) -> int:
 
     settings, _ = _settings(arguments)
     hours = settings["store.sweep_grace_hours"] if arguments.grace_hours is None else arguments.grace_hours
-    with _database(settings) as database:
-        if not database.is_current():
-            raise SettingsError("store.database is not there or of another version: run `xds migrate`")
-        with _documents(settings) as documents:
-            swept = sweep.sweep(
-                database,
-                documents,
-                grace=timedelta(hours=hours),
-                everything=arguments.all,
-                force=arguments.force,
-            )
+    with _current_database(settings) as database, _documents(settings) as documents:
+        swept = sweep.sweep(
+            database,
+            documents,
+            grace=timedelta(hours=hours),
+            everything=arguments.all,
+            force=arguments.force,
+        )
     print(
         f"Removed {swept.staged} unfinished and {swept.unregistered} unregistered documents,"
         f" {swept.bytes} bytes in all."
     )
     return 0
+
+
+def merges(arguments: argparse.Namespace) -> int:
+    """List which patient ids were merged into which."""
+    from xds.registry import patients
+
+    with _current_database(_settings(arguments)[0]) as database, database.read() as connection:
+        found = patients.merges(connection, arguments.patient or "")
+    rows = [
+        (each.subsumed, each.surviving, *(moment(str(at or "")) for at in (each.merged_at, each.undone_at)))
+        for each in found
+    ]
+    print(table(("MERGED", "INTO", "AT", "UNDONE AT"), rows) if rows else "No patient id was merged.")
+    return 0
+
+
+def merge(arguments: argparse.Namespace) -> int:
+    """Merge a patient id into another, as a message of the patient feed does."""
+    from xds.registry import patients
+
+    settings, _ = _settings(arguments)
+    domain = patients.Domain(
+        settings["patients.source"], settings["patients.authorities"].oids, settings["environment"] == "test"
+    )
+    _change_patients(
+        settings, lambda connection: patients.merge(connection, domain, arguments.patient, arguments.into)
+    )
+    print("Merged: everything of the two ids is found under the one that stays.")
+    return 0
+
+
+def unmerge(arguments: argparse.Namespace) -> int:
+    """Take the merge of a patient id back."""
+    from xds.registry import patients
+
+    settings, _ = _settings(arguments)
+    surviving, parted = _change_patients(
+        settings, lambda connection: patients.unmerge(connection, arguments.patient)
+    )
+    print(
+        f"Taken back: the id is no longer merged into {surviving}, and has its own documents again.\n"
+        "What was registered since then under the other id stays there."
+    )
+    if parted.links:
+        print(f"Associations between the two, deprecated now: {parted.links}.")
+    if parted.replaced:
+        print(
+            "Deprecated, because a document of the other one had replaced them; approve those (ITI-57) that"
+        )
+        print("are still valid:")
+        print("\n".join(f"  {each}" for each in parted.replaced))
+    return 0
+
+
+def _change_patients(settings: Settings, work: Callable[[Connection], T]) -> T:
+    """What `work` gives, done in one transaction on the node's database."""
+    with _current_database(settings) as database:
+        try:
+            return database.transact(work)
+        except RegistryFailure as failure:
+            raise XdsError(" ".join(error.context for error in failure.errors)) from None
 
 
 def _settings(arguments: argparse.Namespace) -> tuple[Settings, Path | None]:
@@ -127,24 +198,29 @@ def _settings(arguments: argparse.Namespace) -> tuple[Settings, Path | None]:
 @contextmanager
 def _database(settings: Settings) -> Iterator[Database]:
     """The node's database; what is wrong with it is said by the name of its setting."""
-    import sqlite3
-
     from alembic.util.exc import CommandError
     from sqlalchemy.exc import ArgumentError, DatabaseError
 
-    from xds.store.database import Database, DatabaseBusy
+    from xds.store.database import Database
+    from xds.store.trouble import DatabaseBusy, is_busy
 
     try:
         database = Database(settings["store.database"])
     except (ArgumentError, ImportError, ValueError):
-        raise SettingsError("store.database is not a database URL; write sqlite:///… with a path") from None
+        raise SettingsError(
+            "store.database is not a database URL; write sqlite:///… with a path, or postgresql+psycopg://…"
+        ) from None
     try:
         yield database
     except CommandError:  # the only one there can be: a revision that this version does not know
         raise SettingsError("store.database is of a newer version: install that version of xds") from None
     except DatabaseBusy:
         raise XdsError("store.database is being written by somebody else: try again later") from None
-    except (DatabaseError, sqlite3.Error):
+    except DatabaseError as error:
+        if is_busy(error):
+            raise XdsError(
+                "store.database does not answer, does not let us in, or is locked: look there, or try later"
+            ) from None
         raise SettingsError(
             "store.database cannot be opened or written, or is not a database of this node"
         ) from None
@@ -152,6 +228,15 @@ def _database(settings: Settings) -> Iterator[Database]:
         raise SettingsError(f"store.database cannot be used: {error.strerror}") from None
     finally:
         database.close()
+
+
+@contextmanager
+def _current_database(settings: Settings) -> Iterator[Database]:
+    """The node's database, when it is of this version."""
+    with _database(settings) as database:
+        if not database.is_current():
+            raise SettingsError("store.database is not there or of another version: run `xds migrate`")
+        yield database
 
 
 @contextmanager
@@ -167,7 +252,7 @@ def _documents(settings: Settings) -> Iterator[FolderStore]:
         raise SettingsError(f"store.documents cannot be used: {error.strerror}") from None
 
 
-def _try_to_listen(host: str, port: int) -> None:
+def _try_to_listen(key: str, host: str, port: int) -> None:
     """Raise SettingsError when nobody could listen there: the server would end in a trace, or share it."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -176,7 +261,14 @@ def _try_to_listen(host: str, port: int) -> None:
             trial.bind((host, port))
             trial.listen()
     except OSError as error:
-        raise SettingsError(f"node.listen: the node cannot listen there: {error.strerror}") from None
+        raise SettingsError(f"{key}: the node cannot listen there: {error.strerror}") from None
+
+
+def _patient(text: str) -> str:
+    try:
+        return patient_id(text)
+    except DataTypeError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _grace_hours(text: str) -> float:
@@ -197,9 +289,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     def node_command(
-        name: str, run: Callable[[argparse.Namespace], int], text: str
+        name: str, run: Callable[[argparse.Namespace], int], text: str, among: Any = commands
     ) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=text, description=text)
+        command: argparse.ArgumentParser = among.add_parser(name, help=text, description=text)
         command.add_argument("--config", type=Path, help="settings file (TOML); XDS_… variables win over it")
         command.set_defaults(run=run)
         return command
@@ -222,6 +314,17 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="remove even when most documents are not registered in the database",
     )
+    text = "Look after merged patient ids."
+    commands_of_patients = commands.add_parser("patients", help=text, description=text).add_subparsers(
+        title="commands", metavar="COMMAND", required=True
+    )
+    command = node_command("merges", merges, "List merged patient ids.", commands_of_patients)
+    command.add_argument("--patient", type=_patient, metavar="ID", help="only merges in which this id stands")
+    command = node_command("merge", merge, "Merge a patient id into another.", commands_of_patients)
+    command.add_argument("--patient", type=_patient, metavar="ID", required=True, help="the id that goes")
+    command.add_argument("--into", type=_patient, metavar="ID", required=True, help="the id that stays")
+    command = node_command("unmerge", unmerge, "Take back the merge of a patient id.", commands_of_patients)
+    command.add_argument("--patient", type=_patient, metavar="ID", required=True, help="the merged id")
     add_commands(commands)
     return parser
 

@@ -8,16 +8,18 @@ turns a gate off outside test environments.
 
 from __future__ import annotations
 
+import importlib
 import os
 import ssl
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 
 from xds.errors import DataTypeError, SettingsError
+from xds.metadata import national
 from xds.metadata.datatypes import check_oid
 from xds.transport.limits import Limits
 
@@ -93,6 +95,28 @@ def _address(value: Any) -> tuple[str, int]:
     return host, int(port)
 
 
+@dataclass(frozen=True, slots=True)
+class Authorities:
+    """Assigning authorities of patient ids: their OIDs, and the OID that a namespace of HL7 v2 stands for."""
+
+    oids: frozenset[str] = frozenset()
+    namespaces: Mapping[str, str] = field(default_factory=dict)
+
+
+def _authorities(value: Any) -> Authorities:
+    """Read `OID` and `NAMESPACE=OID`, as a list or with commas between them."""
+    oids, namespaces = set(), dict[str, str]()
+    for item in value if isinstance(value, list) else _text(value).split(","):
+        namespace, equals, oid = _text(item).rpartition("=")
+        namespace, oid = namespace.strip(), _oid(oid)
+        if equals and not (namespace and oid):
+            raise ValueError("has an item that is neither OID nor NAMESPACE=OID")
+        if equals and namespaces.setdefault(namespace, oid) != oid:
+            raise ValueError("gives one namespace two OIDs")
+        oids.add(oid)
+    return Authorities(frozenset(oids - {""}), namespaces)
+
+
 def _path(value: Any) -> Path | None:
     return Path(_text(value)) if _text(value) else None
 
@@ -105,6 +129,11 @@ def _url(value: Any) -> str:
             "holds a `?`: a URL here has no parameters, and a path with that character cannot be used"
         )
     return url
+
+
+def _database_url(value: Any) -> str:
+    """A server's URL may have parameters (sslmode, target_session_attrs …); a file's may not."""
+    return _text(value) if _text(value).startswith("postgresql") else _url(value)
 
 
 def _folder_url(value: Any) -> Path:
@@ -152,8 +181,8 @@ SETTINGS: Final = (
     Setting(
         "store.database",
         "sqlite:////var/lib/xds/xds.db",
-        _url,
-        "Database URL of SQLAlchemy: sqlite:///… with a path.",
+        _database_url,
+        "Database URL of SQLAlchemy: sqlite:///… with a path, or postgresql+psycopg://… of a server.",
     ),
     Setting(
         "store.documents",
@@ -193,6 +222,12 @@ SETTINGS: Final = (
         "The function that makes on-demand documents, as module:function (docs/on-demand.md).",
     ),
     Setting(
+        "repository.on_demand_seconds",
+        30,
+        _number(1, 3600),
+        "Seconds that the on-demand documents of one retrieval may take to be made.",
+    ),
+    Setting(
         "access.ticket",
         "required",
         _one_of("required", "none"),
@@ -200,6 +235,14 @@ SETTINGS: Final = (
     ),
     Setting(
         "patients.source", "national", _one_of("national", "feed", "open"), "Which patient ids are known."
+    ),
+    Setting(
+        "patients.authorities",
+        "",
+        _authorities,
+        "Whose patient ids the feed announces, as OID or NAMESPACE=OID with commas between them;"
+        " empty: those of national numbers (patients.source = feed), or all (open)."
+        " NAMESPACE is what HL7 v2 may send instead of the OID.",
     ),
     Setting(
         "patients.mllp_listen",
@@ -281,6 +324,12 @@ def check_to_serve(settings: Settings) -> None:
             "tls.client_ca needs tls.certificate and tls.key: client certificates come with TLS only"
         )
     errors += _tls_errors(settings)
+    errors += _patient_errors(settings)
+    if settings["repository.on_demand"]:
+        try:
+            import_function(settings["repository.on_demand"])
+        except SettingsError as error:
+            errors.append(str(error))
     if settings["access.ticket"] == "required":
         errors.append(
             "access.ticket = required: this version cannot check security tickets yet"
@@ -294,6 +343,61 @@ def check_to_serve(settings: Settings) -> None:
         )
     if errors:
         raise SettingsError("\n".join(errors))
+
+
+def import_function(name: str) -> Callable[..., Any]:
+    """The function that `module:function` names; raises SettingsError."""
+    module, _, function = name.partition(":")
+    try:
+        found: Any = getattr(importlib.import_module(module), function)
+    except Exception as error:  # whatever the module does when it is imported
+        raise SettingsError(
+            f"repository.on_demand cannot be imported as module:function: {type(error).__name__}: {error}"
+        ) from None
+    if not callable(found):
+        raise SettingsError("repository.on_demand names no function")
+    return found  # type: ignore[no-any-return]
+
+
+def _patient_errors(settings: Settings) -> list[str]:
+    """Whose word about patients is taken: outside a test not everybody's."""
+    errors = []
+    test = settings["environment"] == "test"
+    if settings["patients.source"] == "open" and not test:
+        errors.append(
+            "patients.source = open takes any patient id: set national or feed,"
+            " or environment = test for a test"
+        )
+    authorities = settings["patients.authorities"]
+    named = national.AUTHORITIES & set(authorities.namespaces.values())
+    if settings["patients.source"] == "national" and authorities.oids - named:
+        errors.append(
+            "patients.authorities has no meaning with patients.source = national, but for NAMESPACE=OID of"
+            " national numbers: leave out all else"
+        )
+    if not (mllp := settings["patients.mllp_listen"]):
+        return errors
+    if not (test or settings["tls.client_ca"] or ip_address(mllp[0]).is_loopback):
+        errors.append(
+            "patients.mllp_listen is open to everybody: set tls.client_ca, so that only known systems can"
+            " connect, or a loopback address, behind which a proxy looks at certificates"
+        )
+    if mllp[1] == settings["node.listen"][1]:
+        errors.append("patients.mllp_listen must have another port than node.listen")
+    return errors
+
+
+def server_context(settings: Settings) -> ssl.SSLContext | None:
+    """TLS for a listener of our own, as Granian has it for HTTP; None when tls.* is not set."""
+    if not settings["tls.certificate"]:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(settings["tls.certificate"], settings["tls.key"], password="")
+    if settings["tls.client_ca"]:
+        context.load_verify_locations(settings["tls.client_ca"])
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
 
 
 def _tls_errors(settings: Settings) -> list[str]:

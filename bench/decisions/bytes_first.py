@@ -57,7 +57,7 @@ def send(node: Node, stop: threading.Event, acknowledged: list[None]) -> None:
 
 def count(node: Node) -> dict[str, int]:
     """What is in the database and in the folder."""
-    with sqlite3.connect(node.database) as database:
+    with sqlite3.connect(node.folder / "xds.db") as database:
         rows = database.execute("SELECT blob_key, sha256 FROM stored_document").fetchall()
         entries = database.execute("SELECT count(*) FROM document_entry").fetchone()[0]
     folder = node.documents / "documents"

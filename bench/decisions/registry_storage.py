@@ -113,9 +113,9 @@ def queries() -> None:
         ]
         author = Slot("$XDSDocumentEntryAuthorPerson", ("('%Fjell%')",))
         for name, given in (("all approved", slots), ("and author LIKE", [*slots, author])):
-            query = StoredQuery(find_documents.ID, given, True)
-            found = sum(len(batch) // 2 for batch in registry.query(query, EVERYTHING))
-            spent = microseconds(lambda query=query: list(registry.query(query, EVERYTHING)), 20)  # type: ignore[misc]
+            query = StoredQuery(find_documents.ID, given)
+            found = sum(len(batch) // 2 for batch in registry.query(query, EVERYTHING).elements)
+            spent = microseconds(lambda query=query: list(registry.query(query, EVERYTHING).elements), 20)  # type: ignore[misc]
             print(f"  {size:>4} documents, {name:<18}{found:>4} found {spent / 1000:>8.2f} ms")
     print(f"  file: {filled.path.stat().st_size / filled.documents:,.0f} bytes for each document, all tables")
     database.close()

@@ -26,6 +26,14 @@ LIMITS = {
     "seconds": 20,
 }
 
+#: The nodes that cases are sent to, by name, with their settings.
+COMMUNITY = "2.16.578.1.12.4.5.100.1.1"
+NODES: dict[str, dict[str, object]] = {
+    "small": {"node__home_community_id": COMMUNITY} | {f"limits__{key}": LIMITS[key] for key in LIMITS},
+    "feed": {"patients__source": "feed", "patients__authorities": m.AUTHORITY},
+    "few": {"registry__results": 2},
+}
+
 SENDER, MUST_UNDERSTAND = f"{{{SOAP12}}}Sender", f"{{{SOAP12}}}MustUnderstand"
 VERSION_MISMATCH = f"{{{SOAP12}}}VersionMismatch"
 CLIENT = f"{{{SOAP11}}}Client"
@@ -56,6 +64,21 @@ class Refused:
 
 
 @dataclass(frozen=True)
+class Partial:
+    """PartialSuccess, with these beside what was found; `warning`: they are no errors."""
+
+    errors: Sequence[tuple[str, str, str]]
+    warning: bool = False
+
+
+@dataclass(frozen=True)
+class NotAccepted:
+    """ITI-44's acknowledgement CE with exactly these details, in order: (code, location, rule)."""
+
+    details: Sequence[tuple[str, str, str]]
+
+
+@dataclass(frozen=True)
 class Http:
     """Not SOAP at all: one line of text."""
 
@@ -64,13 +87,16 @@ class Http:
 
 @dataclass(frozen=True)
 class Case:
-    """One bad request. `before` is sent first and must succeed; `markers` must not come back."""
+    """One bad request to one of NODES. `before` is sent first and must succeed (registering succeeds again as
+    a repeat); `markers` must not come back.
+    """
 
     name: str
     request: Callable[[], Request]
-    expected: Fault | Refused | Http
-    before: Callable[[], Request] | None = None
+    expected: Fault | Refused | Partial | NotAccepted | Http
+    before: Sequence[Request] = ()
     markers: Sequence[str] = field(default=m.MARKERS)
+    node: str = "small"
 
 
 # -- making requests -----------------------------------------------------------------------------------------
@@ -147,11 +173,6 @@ def truncated(share: float) -> Callable[[], Request]:
     return make
 
 
-def same_id(first: Document, second: Document) -> tuple[Callable[[], Request], Callable[[], Request]]:
-    """Two submissions of documents."""
-    return lambda: m.mtom([first]), lambda: m.mtom([second])
-
-
 _known = Document(content=b"first bytes")
 _other_hash = replace(_known, content=b"FIRST bytes")
 _other_size = replace(_known, content=b"first bytes and more")
@@ -211,7 +232,7 @@ METADATA = [
         "a known uniqueId with other bytes of the same size",
         lambda: m.mtom([_other_hash]),
         Refused([("XDSNonIdenticalHash", "Document01/uniqueId", "registry-document-same-hash")]),
-        before=lambda: m.mtom([_known]),
+        before=(m.mtom([_known]),),
     ),
     Case(
         "a known uniqueId with more bytes",
@@ -222,7 +243,7 @@ METADATA = [
                 ("XDSNonIdenticalSize", "Document01/uniqueId", "registry-document-same-size"),
             ]
         ),
-        before=lambda: m.mtom([_known]),
+        before=(m.mtom([_known]),),
     ),
     Case(
         "one uniqueId for two documents of a message",
@@ -272,7 +293,7 @@ METADATA = [
     ),
     Case(
         "a document of another patient than its set",
-        lambda: m.mtom([Document(patient=m.PATIENT.replace(m.NUMBER, "29844697323"))]),
+        lambda: m.mtom([Document(patient=m.OTHER)]),
         Refused([("XDSPatientIdDoesNotMatch", "Document01/patientId", "patientId-message")]),
     ),
     Case(
@@ -724,6 +745,44 @@ QUERIES = [
         Refused([("XDSUnknownStoredQuery", "AdhocQuery/id", "query-known")]),
     ),
     Case(
+        "a query for several patients by ITI-18",
+        found((m.FIND_DOCUMENTS, m.FIND_FOR_MULTIPLE_PATIENTS)),
+        Refused([("XDSUnknownStoredQuery", "AdhocQuery/id", "query-known")]),
+    ),
+    Case(
+        "a query for one patient by ITI-51",
+        lambda: m.plain(m.find_documents(), "ITI-51"),
+        Refused([("XDSUnknownStoredQuery", "AdhocQuery/id", "query-known")]),
+    ),
+    Case(
+        "a query for several patients that nothing narrows",
+        lambda: m.plain(
+            m.query(m.FIND_FOR_MULTIPLE_PATIENTS, {"$XDSDocumentEntryStatus": f"('{m.APPROVED}')"}), "ITI-51"
+        ),
+        Refused(
+            [
+                (
+                    "XDSStoredQueryMissingParam",
+                    "$XDSDocumentEntryPatientId $XDSDocumentEntryClassCode $XDSDocumentEntryEventCodeList"
+                    " $XDSDocumentEntryHealthcareFacilityTypeCode",
+                    "query-parameter-some",
+                )
+            ]
+        ),
+    ),
+    Case(
+        "a query of another community",
+        found(("<rim:AdhocQuery ", '<rim:AdhocQuery home="urn:oid:1.2.3" ')),
+        Refused([("XDSUnknownCommunity", "AdhocQuery/home", "query-home")]),
+    ),
+    Case(
+        "a logicalID at level 1",
+        lambda: m.plain(
+            m.query(m.GET_DOCUMENTS, {"$XDSDocumentEntryLogicalID": f"('{m.STABLE}')"}), "ITI-18"
+        ),
+        Refused([("XDSRegistryError", "$XDSDocumentEntryLogicalID", "query-metadata-level")]),
+    ),
+    Case(
         "no patient and no status",
         lambda: m.plain(m.query(m.FIND_DOCUMENTS, {}), "ITI-18"),
         Refused(
@@ -755,7 +814,12 @@ QUERIES = [
             ),
             "ITI-18",
         ),
-        Refused([("XDSRegistryError", "$XDSDocumentEntryStatus", "query-parameter-value")]),
+        Refused(
+            [
+                ("XDSRegistryError", "$XDSDocumentEntryPatientId", "query-parameter-value"),
+                ("XDSRegistryError", "$XDSDocumentEntryStatus", "query-parameter-value"),
+            ]
+        ),
     ),
     Case(
         "a parameter repeated 2,000 times",
@@ -815,7 +879,7 @@ QUERIES = [
             [
                 (
                     "XDSStoredQueryMissingParam",
-                    "$XDSDocumentEntryEntryUUID $XDSDocumentEntryUniqueId",
+                    "$XDSDocumentEntryEntryUUID $XDSDocumentEntryUniqueId $XDSDocumentEntryLogicalID",
                     "query-parameter-alternatives",
                 )
             ]

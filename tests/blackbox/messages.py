@@ -22,24 +22,44 @@ from tests.blackbox.wire import LCM, QUERY, RIM, SOAP12, WSA, XDS, XOP, Request
 REGISTRY, REPOSITORY = "/xds/registry", "/xds/repository"
 REPOSITORY_ID = "2.16.578.1.12.4.5.100.1.1.2"
 NUMBER = "17855599120"
-PATIENT = f"{NUMBER}^^^&2.16.578.1.12.4.1.4.1&ISO"
+AUTHORITY = "2.16.578.1.12.4.1.4.1"
+PATIENT = f"{NUMBER}^^^&{AUTHORITY}&ISO"
+#: Somebody else.
+OTHER_NUMBER = "29844697323"
+OTHER = PATIENT.replace(NUMBER, OTHER_NUMBER)
 FAMILY, TITLE, COMMENT, FILE = "Kvakkelund", "Zygomorf epikrise", "Hemmeligvrøvl", "fnuggfil.pdf"
 #: What stands in every message of these tests and says something about a person.
-MARKERS = (NUMBER, FAMILY, TITLE, COMMENT, FILE)
+MARKERS = (NUMBER, OTHER_NUMBER, FAMILY, TITLE, COMMENT, FILE)
 
 ACTIONS = {
     "ITI-18": "urn:ihe:iti:2007:RegistryStoredQuery",
     "ITI-41": "urn:ihe:iti:2007:ProvideAndRegisterDocumentSet-b",
     "ITI-42": "urn:ihe:iti:2007:RegisterDocumentSet-b",
     "ITI-43": "urn:ihe:iti:2007:RetrieveDocumentSet",
+    "ITI-51": "urn:ihe:iti:2009:MultiPatientStoredQuery",
+    "ITI-57": "urn:ihe:iti:2010:UpdateDocumentSet",
+    "ITI-61": "urn:ihe:iti:2010:RegisterOnDemandDocumentEntry",
+    "ITI-62": "urn:ihe:iti:2010:DeleteDocumentSet",
+    "ITI-86": "urn:ihe:iti:2017:RemoveDocuments",
+    "ITI-92": "urn:ihe:iti:2018:RestrictedUpdateDocumentSet",
 }
-PATHS = {"ITI-18": REGISTRY, "ITI-42": REGISTRY, "ITI-41": REPOSITORY, "ITI-43": REPOSITORY}
+PATHS = dict.fromkeys(ACTIONS, REGISTRY) | dict.fromkeys(("ITI-41", "ITI-43", "ITI-86"), REPOSITORY)
 FIND_DOCUMENTS = "urn:uuid:14d4debf-8f97-4251-9a74-a90016b0af0d"
+FIND_FOR_MULTIPLE_PATIENTS = "urn:uuid:3d1bdb10-39a2-11de-89c2-2f44d94eaa9f"
 GET_DOCUMENTS = "urn:uuid:5c4f972b-d56b-40ac-a5fc-c8ca9b40b9d4"
 GET_ALL = "urn:uuid:10b545ea-725c-446d-9b95-8aeb444eddf3"
 GET_SET_AND_CONTENTS = "urn:uuid:e8e3cb2c-e39c-46b9-99e4-c12f57260b83"
 APPROVED = "urn:oasis:names:tc:ebxml-regrep:StatusType:Approved"
+DEPRECATED = "urn:oasis:names:tc:ebxml-regrep:StatusType:Deprecated"
 STABLE = "urn:uuid:7edca82f-054d-47f2-a032-9b2a5b5186c1"
+ON_DEMAND = "urn:uuid:34268e47-fdf5-41a6-ba33-82133c465248"
+#: The id of the submission set in messages of one.
+SET = "SubmissionSet01"
+HAS_MEMBER = "urn:oasis:names:tc:ebxml-regrep:AssociationType:HasMember"
+REPLACE, APPEND = "urn:ihe:iti:2007:AssociationType:RPLC", "urn:ihe:iti:2007:AssociationType:APND"
+TRANSFORM = "urn:ihe:iti:2007:AssociationType:XFRM"
+UPDATE_STATUS = "urn:ihe:iti:2010:AssociationType:UpdateAvailabilityStatus"
+SUBMIT_ASSOCIATION = "urn:ihe:iti:2010:AssociationType:SubmitAssociation"
 
 #: Classifications of a DocumentEntry: IHE's name -> (classificationScheme, code, codingScheme) (ITI TF-3
 #: 4.2.5.2).
@@ -72,9 +92,16 @@ def new_oid() -> str:
     return f"2.25.{uuid.uuid4().int}"
 
 
+def new_uuid() -> str:
+    """An entryUUID that nobody has used."""
+    return f"urn:uuid:{uuid.uuid4()}"
+
+
 @dataclass(frozen=True)
 class Document:
-    """A DocumentEntry with its bytes. `slots` set to None leaves one out; `without` leaves codes out."""
+    """A DocumentEntry with its bytes. `slots` set to None leaves one out; `without` leaves codes out. A new
+    version has the logicalID in `lid`.
+    """
 
     content: bytes = b"%PDF-1.4\r\n% synthetic\r\n"
     id: str = "Document01"
@@ -84,6 +111,8 @@ class Document:
     title: str = TITLE
     slots: Mapping[str, str | None] = _field(default_factory=dict)
     without: tuple[str, ...] = ()
+    object_type: str = STABLE
+    lid: str = ""
 
     @property
     def sha1(self) -> str:
@@ -105,7 +134,7 @@ class Document:
         slots.update(self.slots)
         return (
             f"<rim:ExtrinsicObject id={quoteattr(self.id)} mimeType={quoteattr(self.mime_type)} "
-            f'objectType="{STABLE}">'
+            f'objectType="{self.object_type}"{_optional("lid", self.lid)}>'
             + "".join(slot(name, value) for name, value in slots.items() if value is not None)
             + f"<rim:Name><rim:LocalizedString value={quoteattr(self.title)}/></rim:Name>"
             f'<rim:Description><rim:LocalizedString value="{COMMENT}"/></rim:Description>'
@@ -140,6 +169,10 @@ def slot(name: str, values: Sequence[str] | str) -> str:
     return f"<rim:Slot name={quoteattr(name)}><rim:ValueList>{each}</rim:ValueList></rim:Slot>"
 
 
+def _optional(attribute: str, value: str) -> str:
+    return f" {attribute}={quoteattr(value)}" if value else ""
+
+
 def _code(scheme: str, code: str, system: str, of: str) -> str:
     return (
         f'<rim:Classification id="cl{next(_counter)}" classificationScheme="{scheme}" '
@@ -167,56 +200,94 @@ def _identifier(scheme: str, value: str, name: str, of: str) -> str:
     )
 
 
-def object_list(documents: Iterable[Document], unique_id: str | None = None, patient: str = PATIENT) -> str:
-    """The rim:RegistryObjectList of a submission: documents, set, and the links between them."""
-    documents = list(documents)
-    members = "".join(
-        f'<rim:Association id="as{number}" '
-        f'associationType="urn:oasis:names:tc:ebxml-regrep:AssociationType:HasMember"'
-        f' sourceObject="SubmissionSet01" targetObject={quoteattr(each.id)}>'
-        f"{slot('SubmissionSetStatus', 'Original')}</rim:Association>"
-        for number, each in enumerate(documents, start=1)
-    )
+def submission_set(
+    unique_id: str | None = None, patient: str = PATIENT, *, id: str = SET, home: str = ""
+) -> str:
+    """The rim:RegistryPackage of a submission."""
     return (
-        "<rim:RegistryObjectList>"
-        + "".join(each.xml() for each in documents)
-        + f'<rim:RegistryPackage id="SubmissionSet01">{slot("submissionTime", "20260311100000")}'
-        '<rim:Classification id="mark" classifiedObject="SubmissionSet01"'
+        f'<rim:RegistryPackage id="{id}"{_optional("home", home)}>{slot("submissionTime", "20260311100000")}'
+        f'<rim:Classification id="mark" classifiedObject="{id}"'
         ' classificationNode="urn:uuid:a54d6aa5-d40d-43f9-88c5-b4633d873bdd"/>'
-        + _author("urn:uuid:a7058bb9-b4e4-4307-ba5b-e3f0ab85e12d", "SubmissionSet01")
-        + _code(
-            "urn:uuid:aa543740-bdda-424e-8c96-df4873be8500",
-            "A03-2",
-            "2.16.578.1.12.4.1.1.9602",
-            "SubmissionSet01",
-        )
+        + _author("urn:uuid:a7058bb9-b4e4-4307-ba5b-e3f0ab85e12d", id)
+        + _code("urn:uuid:aa543740-bdda-424e-8c96-df4873be8500", "A03-2", "2.16.578.1.12.4.1.1.9602", id)
         + _identifier(
-            "urn:uuid:6b5aea1a-874d-4603-a4bc-96a0a7b38446",
-            patient,
-            "XDSSubmissionSet.patientId",
-            "SubmissionSet01",
+            "urn:uuid:6b5aea1a-874d-4603-a4bc-96a0a7b38446", patient, "XDSSubmissionSet.patientId", id
         )
         + _identifier(
             "urn:uuid:96fdda7c-d067-4183-912e-bf5ee74998a8",
             unique_id or new_oid(),
             "XDSSubmissionSet.uniqueId",
-            "SubmissionSet01",
+            id,
         )
         + _identifier(
             "urn:uuid:554ac39e-e3fe-47fe-b233-965d2a147832",
             "2.16.578.1.12.4.5.480.1.2",
             "XDSSubmissionSet.sourceId",
-            "SubmissionSet01",
+            id,
         )
-        + f"</rim:RegistryPackage>{members}</rim:RegistryObjectList>"
+        + "</rim:RegistryPackage>"
     )
 
 
-def register(documents: Iterable[Document], unique_id: str | None = None) -> str:
+def folder(id: str = "Folder01", unique_id: str | None = None, patient: str = PATIENT, lid: str = "") -> str:
+    """The rim:RegistryPackage of a folder."""
+    return (
+        f'<rim:RegistryPackage id="{id}"{_optional("lid", lid)}>'
+        f'<rim:Name><rim:LocalizedString value="{TITLE}"/></rim:Name>'
+        f'<rim:Classification id="mark{id}" classifiedObject="{id}"'
+        ' classificationNode="urn:uuid:d9d542f3-6cc4-48b6-8870-ea235fbc94c2"/>'
+        + _code("urn:uuid:1ba97051-7806-41a8-a48b-8fce7af683c5", "A03-2", "2.16.578.1.12.4.1.1.9602", id)
+        + _identifier("urn:uuid:f64ffdf0-4b97-4e06-b79f-a52b38ec2f8a", patient, "XDSFolder.patientId", id)
+        + _identifier(
+            "urn:uuid:75df8f67-9973-4fbe-a900-df66cefecc5a",
+            unique_id or new_oid(),
+            "XDSFolder.uniqueId",
+            id,
+        )
+        + "</rim:RegistryPackage>"
+    )
+
+
+def association(id: str, kind: str, source: str, target: str, **slots: str) -> str:
+    """A rim:Association."""
+    return (
+        f'<rim:Association id="{id}" associationType="{kind}" sourceObject="{source}"'
+        f' targetObject="{target}">'
+        + "".join(slot(name, value) for name, value in slots.items())
+        + "</rim:Association>"
+    )
+
+
+def member(id: str, target: str, **slots: str) -> str:
+    """The HasMember that brings a document of the message; for a new version with PreviousVersion."""
+    return association(id, HAS_MEMBER, SET, target, **{"SubmissionSetStatus": "Original"} | slots)
+
+
+def object_list(documents: Iterable[Document], unique_id: str | None = None, patient: str = PATIENT) -> str:
+    """The rim:RegistryObjectList of a submission: documents, set, and the links between them."""
+    documents = list(documents)
+    return (
+        "<rim:RegistryObjectList>"
+        + "".join(each.xml() for each in documents)
+        + submission_set(unique_id, patient)
+        + "".join(member(f"as{number}", each.id) for number, each in enumerate(documents, start=1))
+        + "</rim:RegistryObjectList>"
+    )
+
+
+def submit(*objects: str) -> str:
+    """The body of ITI-42, 57, 61 and 92 with these objects."""
+    return (
+        f'<lcm:SubmitObjectsRequest xmlns:lcm="{LCM}" xmlns:rim="{RIM}"><rim:RegistryObjectList>'
+        f"{''.join(objects)}</rim:RegistryObjectList></lcm:SubmitObjectsRequest>"
+    )
+
+
+def register(documents: Iterable[Document], unique_id: str | None = None, patient: str = PATIENT) -> str:
     """The body of ITI-42."""
     return (
         f'<lcm:SubmitObjectsRequest xmlns:lcm="{LCM}" xmlns:rim="{RIM}">'
-        f"{object_list(documents, unique_id)}</lcm:SubmitObjectsRequest>"
+        f"{object_list(documents, unique_id, patient)}</lcm:SubmitObjectsRequest>"
     )
 
 
@@ -246,6 +317,23 @@ def inline(documents: Iterable[Document]) -> dict[str, str]:
 def include(href: str) -> str:
     """An xop:Include."""
     return f'<xop:Include xmlns:xop="{XOP}" href={quoteattr(href)}/>'
+
+
+def remove_metadata(*ids: str) -> str:
+    """The body of ITI-62."""
+    listed = "".join(f'<rim:ObjectRef id="{each}"/>' for each in ids)
+    return (
+        f'<lcm:RemoveObjectsRequest xmlns:lcm="{LCM}" xmlns:rim="{RIM}"><rim:ObjectRefList>{listed}'
+        "</rim:ObjectRefList></lcm:RemoveObjectsRequest>"
+    )
+
+
+def remove_documents(*unique_ids: str, repository: str = REPOSITORY_ID) -> str:
+    """The body of ITI-86."""
+    asked = retrieve(*unique_ids, repository=repository)
+    return asked.replace("xds:RetrieveDocumentSetRequest", "rmd:RemoveDocumentsRequest").replace(
+        "xmlns:xds", 'xmlns:rmd="urn:ihe:iti:rmd:2017" xmlns:xds'
+    )
 
 
 def query(query_id: str, parameters: Mapping[str, str], return_type: str = "LeafClass") -> str:

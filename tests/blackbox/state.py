@@ -5,25 +5,24 @@ The tests of this folder use it to prove that nothing was stored, or that nothin
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 
+from sqlalchemy import NullPool, create_engine
+
 from tests.nodes import Node
+from xds.store.schema import metadata
 
 
 def rows(node: Node, statement: str) -> list[tuple[object, ...]]:
     """The rows of a SELECT, read only."""
-    connection = sqlite3.connect(f"file:{node.database}?mode=ro", uri=True)
-    try:
-        return connection.execute(statement).fetchall()
-    finally:
-        connection.close()
+    with create_engine(node.database_url, poolclass=NullPool).connect() as connection:
+        return [tuple(row) for row in connection.exec_driver_sql(statement)]
 
 
 def counts(node: Node) -> dict[str, int]:
     """Rows of every table, and files of documents/ and staging/."""
-    tables = [str(name) for (name,) in rows(node, "SELECT name FROM sqlite_master WHERE type = 'table'")]
-    found = {name: int(str(rows(node, f'SELECT count(*) FROM "{name}"')[0][0])) for name in tables}
+    each = (f"SELECT '{name}', count(*) FROM {name}" for name in metadata.tables)
+    found = {str(name): int(str(number)) for name, number in rows(node, " UNION ALL ".join(each))}
     return found | {"documents/": len(published(node)), "staging/": len(staged(node))}
 
 

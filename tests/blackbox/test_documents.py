@@ -20,6 +20,9 @@ from tests.blackbox.state import counts
 from tests.blackbox.wire import SUCCESS, element, send
 from tests.nodes import Node
 
+#: Bytes are the matter here, whatever the database.
+pytestmark = pytest.mark.parametrize("engine", ["sqlite"], indirect=True, scope="session")
+
 MB = 1_000_000
 SMALL = (0, 1, 2, 3, 65_535, 65_536, 65_537, MB)
 LARGE = (60 * MB, 200 * MB)

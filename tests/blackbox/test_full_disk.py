@@ -93,7 +93,6 @@ def test_a_full_disk_under_the_database_is_out_of_resources(disk: Disk, tmp_path
     """ITI-41 and ITI-42 are refused without a trace, fetching goes on, and with room again all is well."""
     small = disk("size=2m")
     node = Node(tmp_path, store__database=f"sqlite:///{small}/xds.db")
-    node.database = small / "xds.db"
     with running(node):
         kept = m.Document()
         assert send(node, m.mtom([kept])).outcome == SUCCESS

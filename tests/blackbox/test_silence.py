@@ -14,6 +14,9 @@ from tests.blackbox import messages as m
 from tests.blackbox.wire import SUCCESS, send
 from tests.nodes import Node
 
+#: Connections are the matter here, whatever the database.
+pytestmark = pytest.mark.parametrize("engine", ["sqlite"], indirect=True, scope="session")
+
 IDLE = 1
 #: The beginning of a request that promises 100,000 bytes and sends one.
 BEGUN = (

@@ -6,7 +6,7 @@ from itertools import count
 from typing import Any
 
 from xds.client import Code, Document
-from xds.client.patients import NATIONAL, with_control_digits
+from xds.metadata.national import NATIONAL, with_control_digits
 
 SOURCE_ID = "2.16.578.1.12.4.5.480.1.2"
 DOCUMENT_TYPES = "2.16.578.1.12.4.1.1.9602"

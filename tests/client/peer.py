@@ -27,6 +27,17 @@ def registry_response(status: str, errors: str = "") -> str:
     return f'<rs:RegistryResponse xmlns:rs="{_RS}" status="{status}">{listed}</rs:RegistryResponse>'
 
 
+def queried(status: str, errors: str = "") -> str:
+    """query:AdhocQueryResponse without objects."""
+    listed = f'<rs:RegistryErrorList xmlns:rs="{_RS}">{errors}</rs:RegistryErrorList>' if errors else ""
+    return (
+        '<query:AdhocQueryResponse xmlns:query="urn:oasis:names:tc:ebxml-regrep:xsd:query:3.0"'
+        f' status="{status}">{listed}'
+        '<rim:RegistryObjectList xmlns:rim="urn:oasis:names:tc:ebxml-regrep:xsd:rim:3.0"/>'
+        "</query:AdhocQueryResponse>"
+    )
+
+
 def error(code: str, context: str, location: str = "") -> str:
     """rs:RegistryError; the texts are XML already."""
     return (

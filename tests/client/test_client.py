@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -14,6 +15,7 @@ import pytest
 
 from tests.client.documents import LETTER, NOTE, SOURCE_ID, document, new_patient
 from tests.nodes import REPOSITORY_ID, Node
+from xds.cli import main
 from xds.client import (
     Author,
     Client,
@@ -254,6 +256,27 @@ def test_the_same_submission_is_sent_again_after_the_node_was_away(new_node: Cal
         node.start()
         client.send(prepared)
         assert len(client.find(patient)) == 1
+    node.stop()
+
+
+def test_an_answer_that_was_cut_off_is_given_with_its_warning(
+    new_node: Callable[..., Node], capsys: pytest.CaptureFixture[str]
+):
+    """Three of four entries and the registry's word that there are more; `xds find` prints both."""
+    node = new_node(registry__results=3)
+    patient = new_patient()
+    with Client(node.url) as client:
+        receipt = client.send(build([document()] * 4, patient_id=patient, source_id=SOURCE_ID))
+        found = [client.find(patient), client.get_documents(*receipt.entry_uuids)]
+        assert client.find(patient, type_code=[NOTE]).warnings == ()
+    for entries in found:
+        assert len(entries) == len({entry.entry_uuid for entry in entries} & set(receipt.entry_uuids)) == 3
+        (warning,) = entries.warnings
+        assert (warning.code, warning.rule, warning.warning) == ("XDSTooManyResults", "query-too-many", True)
+    assert main(["find", "--patient", patient, "--json", "--url", node.url]) == 0
+    said = capsys.readouterr()
+    assert len(json.loads(said.out)) == 3
+    assert said.err.startswith("Warning: XDSTooManyResults: There is more than one answer may hold")
     node.stop()
 
 

@@ -123,6 +123,34 @@ def test_what_is_no_soap_answer_is_an_error_in_words(
         client.send(submission)
 
 
+@pytest.mark.parametrize(
+    ("status", "severities", "refused"),
+    [
+        (SUCCESS, [], False),
+        (SUCCESS, ["Warning"], False),
+        (PARTIAL, ["Warning", "Warning"], False),
+        (PARTIAL, ["Warning", "Error"], True),
+        (PARTIAL, [], True),
+        (FAILURE, ["Warning"], True),
+    ],
+)
+def test_an_answer_that_may_hide_documents_is_refused(
+    client: Client, peer: Peer, status: str, severities: list[str], refused: bool
+):
+    """A gateway that could not ask everyone reports an error; one that only warns has answered."""
+    errors = "".join(
+        peers.error("XDSRegistryError", "A remark").replace("Type:Error", f"Type:{each}")
+        for each in severities
+    )
+    peer.body = peers.queried(status, errors)
+    if refused:
+        with pytest.raises(ClientError, match="refused the query"):
+            client.find("1^^^&1.2.3&ISO")
+    else:
+        warnings = client.find("1^^^&1.2.3&ISO").warnings
+        assert [(each.context, each.warning) for each in warnings] == [("A remark", True)] * len(severities)
+
+
 def test_another_transactions_answer_is_refused(client: Client, peer: Peer):
     """A query that is answered like a submission."""
     peer.body = peers.registry_response(SUCCESS)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from xds.client.patients import patient_id, with_control_digits
+from xds.client.patients import patient_id
 from xds.errors import DataTypeError
+from xds.metadata.national import with_control_digits
 
 FNR, DNR, FH = "2.16.578.1.12.4.1.4.1", "2.16.578.1.12.4.1.4.2", "2.16.578.1.12.4.1.4.3"
 

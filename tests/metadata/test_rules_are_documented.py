@@ -39,8 +39,8 @@ def test_the_page_lists_every_rule_as_the_code_has_it() -> None:
 
 
 def test_rule_ids_and_sentences_are_well_formed() -> None:
-    """An id is a word or words joined by hyphens; a sentence ends, or asks for the detail that follows it."""
+    """An id is a word or words joined by hyphens, and a sentence ends; a detail may follow it."""
     for rule_id, rule in _rules().items():
         assert re.fullmatch(r"[A-Za-z]+(-[A-Za-z]+)*", rule_id)
-        assert rule.sentence.endswith((".", ":"))
+        assert rule.sentence.endswith(".")
         assert "|" not in rule.sentence + rule.source

@@ -27,6 +27,8 @@ ON_DEMAND = "urn:uuid:34268e47-fdf5-41a6-ba33-82133c465248"
 
 #: The id by which each kind of object stands in the good message.
 IDS = {"DE": "Document01", "SS": "SubmissionSet01", "FD": "Folder01", "AS": "Transformation"}
+#: The label of limited metadata of each kind of object.
+LABELS = {e.prefix: e.key for e in EXPECTED if e.name == "limitedMetadata"}
 
 
 def good(*links: object) -> Objects:
@@ -54,6 +56,29 @@ def good(*links: object) -> Objects:
         ],
         of=samples.submission_set(home=samples.HOME),
     )
+
+
+def on_demand(*links: object) -> Objects:
+    """The good message with documents that are made when they are asked for, as ITI-61 registers them."""
+    made = {"objectType": ON_DEMAND}
+    without_content = [slot("creationTime"), slot("hash"), slot("size")]
+    objects = good(*links)
+    for own in ("Document01", "Document02"):
+        objects = changed(own, *[attribute(*each) for each in made.items()], *without_content, base=objects)
+    return objects
+
+
+def limited(*links: object) -> Objects:
+    """The good message, labelled as limited metadata in all its objects, with all that may be left out."""
+    objects = good(*links)
+    for own, prefix in (
+        ("Document01", "DE"),
+        ("Document02", "DE"),
+        ("SubmissionSet01", "SS"),
+        ("Folder01", "FD"),
+    ):
+        objects = changed(own, label(LABELS[prefix]), base=objects)
+    return objects
 
 
 def changed(object_id: str, *changes: Change, base: Objects | None = None) -> Objects:
@@ -151,6 +176,15 @@ def label(node: str) -> Change:
     )
 
 
+def unlabelled(node: str) -> Change:
+    return lambda obj: replace(
+        obj,
+        classifications=tuple(
+            c for c in obj.classifications if c.attributes.get("classificationNode") != node
+        ),
+    )
+
+
 def text(kind: str, *values: str) -> Change:
     strings = tuple(LocalizedString(value) for value in values)
     return lambda obj: replace(obj, **{kind: strings})
@@ -200,6 +234,7 @@ def _removed(e: Expected) -> Change:
         "code": lambda: code(e.key, None),
         "identifier": lambda: identifier(e.key, None),
         "name": lambda: text("name"),
+        "node": lambda: unlabelled(e.key),
     }[e.coding]()
 
 
@@ -221,17 +256,31 @@ def _twice(e: Expected) -> Change:
     return change
 
 
+#: A good message for each column of the standard's tables.
+GOOD = {"ITI-41": good(), "ITI-42": good(), "LIM": limited(), "ITI-61": on_demand()}
+#: Limited metadata comes by the ordinary transactions.
+BY = {"LIM": "ITI-42"}
+
+
 def _cases() -> Iterator[tuple[str, str, Objects, str]]:
     """(rule, transaction, bad message, location) for everything that can be wrong with an attribute."""
     for e in EXPECTED:
         own = IDS[e.prefix]
         rule, place = f"{e.prefix}-{e.name}-", f"{own}/{e.name}"
-        for transaction, use in zip(("ITI-41", "ITI-42"), e.use[:2], strict=True):
+        for (transaction, base), use in zip(GOOD.items(), e.use[:4], strict=True):
             if use == "R":
                 at = f"/{e.name}" if e.key == "id" else place
-                yield f"{rule}required", transaction, changed(own, _removed(e)), at
-            if use == "X":
-                yield f"{rule}prohibited", transaction, changed(own, label(e.key)), place
+                yield f"{rule}required", transaction, changed(own, _removed(e), base=base), at
+            # In ITI-41 and ITI-42 the label makes the message one of limited metadata.
+            if use == "X" and e.coding == "node" and transaction == "ITI-61":
+                yield f"{rule}prohibited", transaction, changed(own, label(e.key), base=base), place
+            if use == "X" and e.coding == "slot":
+                yield (
+                    f"{rule}prohibited",
+                    transaction,
+                    changed(own, slot(e.key, "20260311"), base=base),
+                    place,
+                )
         if not e.many and e.coding in ("slot", "code", "identifier"):
             yield f"{rule}single", "ITI-42", changed(own, _twice(e)), place
         if e.name in BAD and not (e.prefix == "AS" and e.coding == "slot"):
@@ -512,8 +561,35 @@ OTHER_CASES: list[tuple[str, Objects, str]] = [
     ("member-of-set", membership("SubmissionSet01", "SubmissionSet01"), "Link/targetObject"),
     ("member-of-set", membership("SubmissionSet01", "Transformation"), "Link/targetObject"),
     ("member-of-set", membership("SubmissionSet01", "SubmissionSet01-Document01"), "Link/targetObject"),
-    ("member-status", membership("SubmissionSet01", "Document01", "Reference"), "Link/submissionSetStatus"),
-    ("member-status", membership("SubmissionSet01", "Document01"), "Link/submissionSetStatus"),
+    (
+        "member-status",
+        changed("SubmissionSet01-Document01", slot("SubmissionSetStatus", "Reference")),
+        "SubmissionSet01-Document01/submissionSetStatus",
+    ),
+    (
+        "member-status",
+        changed("SubmissionSet01-Document01", slot("SubmissionSetStatus")),
+        "SubmissionSet01-Document01/submissionSetStatus",
+    ),
+    ("member-once", membership("SubmissionSet01", "Document01", "Original"), "Link"),
+    ("member-once", membership("SubmissionSet01", "Folder01"), "Link"),
+    ("member-once", membership("SubmissionSet01", "Folder01-Document01"), "Link"),
+    (
+        "member-once",
+        good(
+            samples.member("SubmissionSet01", REGISTERED, "Reference", entry_uuid="First"),
+            samples.member("SubmissionSet01", REGISTERED, "Reference", entry_uuid=LINK),
+        ),
+        "Link",
+    ),
+    (
+        "member-once",
+        good(
+            samples.member("Folder01", "Document01", entry_uuid=LINK),
+            samples.member("SubmissionSet01", LINK),
+        ),
+        "Link",
+    ),
     ("member-status", membership("SubmissionSet01", REGISTERED, "Original"), "Link/submissionSetStatus"),
     ("member-status", membership("SubmissionSet01", REGISTERED), "Link/submissionSetStatus"),
     ("member-companion", membership("Folder01", "Document02"), "Link"),
@@ -548,6 +624,21 @@ OTHER_CASES: list[tuple[str, Objects, str]] = [
     *_author_cases(),
 ]
 
+#: What only ITI-61 asks for.
+ON_DEMAND_CASES: list[tuple[str, Objects, str]] = [
+    (
+        "DE-objectType-demand",
+        changed("Document01", attribute("objectType", names.STABLE), base=on_demand()),
+        "Document01/objectType",
+    ),
+    ("document-one", samples.submission(folders=[samples.folder()]), ""),
+    (
+        "relationship-snapshot",
+        on_demand(samples.association(names.IS_SNAPSHOT_OF, "Document01", REGISTERED, entry_uuid=LINK)),
+        "Link/sourceObject",
+    ),
+]
+
 #: Mistakes that cannot be made alone: (rule, location) -> the rules broken with it.
 TOGETHER = {
     ("object-id-unique", "Document01"): {"uniqueId-message"},
@@ -565,11 +656,24 @@ def test_a_wrong_attribute_is_reported_by_its_rule(
     rule: str, transaction: str, objects: Objects, location: str
 ) -> None:
     """Missing, forbidden, doubled, ill-formed or too long: each has its rule, its place and its code."""
-    errors = check(objects, transaction=transaction)  # type: ignore[arg-type]
+    errors = check(objects, transaction=BY.get(transaction, transaction))  # type: ignore[arg-type]
     assert (rule, location) in [(e.rule, e.location) for e in errors]
     (error,) = [e for e in errors if (e.rule, e.location) == (rule, location)]
-    expected = {"ITI-41": "XDSRepositoryMetadataError", "ITI-42": "XDSRegistryMetadataError"}[transaction]
+    expected = "XDSRepositoryMetadataError" if transaction == "ITI-41" else "XDSRegistryMetadataError"
     assert expected == error.code
+
+
+@pytest.mark.parametrize(
+    ("rule", "objects", "location"),
+    ON_DEMAND_CASES,
+    ids=[f"{rule} {location}" for rule, _, location in ON_DEMAND_CASES],
+)
+def test_a_rule_of_on_demand_documents_is_reported(rule: str, objects: Objects, location: str) -> None:
+    """ITI-61 has rules of its own beside those of every submission (ITI TF-2 3.61.4.1.2)."""
+    errors = check(objects, transaction="ITI-61")
+    assert [(rule, location, ErrorCode.REGISTRY_METADATA_ERROR)] == [
+        (e.rule, e.location, e.code) for e in errors
+    ]
 
 
 @pytest.mark.parametrize(
@@ -586,7 +690,8 @@ def test_a_broken_rule_is_reported_where_it_is_broken(rule: str, objects: Object
 
 def test_no_rule_goes_untested() -> None:
     """Every rule has a message that breaks it, and every tested rule exists."""
-    assert set(RULES) == {case[0] for case in ATTRIBUTE_CASES} | {case[0] for case in OTHER_CASES}
+    tested = {case[0] for cases in (ATTRIBUTE_CASES, OTHER_CASES, ON_DEMAND_CASES) for case in cases}
+    assert set(RULES) == tested
 
 
 CODES = {
@@ -646,12 +751,12 @@ def test_no_error_quotes_metadata() -> None:
         for error in check(objects, transaction="ITI-42"):
             assert not [s for s in secrets if s in error.context + error.location]
     for _, transaction, objects, _ in ATTRIBUTE_CASES:
-        for error in check(objects, transaction=transaction):  # type: ignore[arg-type]
+        for error in check(objects, transaction=BY.get(transaction, transaction)):  # type: ignore[arg-type]
             assert not [s for s in secrets if s in error.context + error.location]
     (error,) = check(
         next(objects for rule, objects, _ in OTHER_CASES if rule == "uniqueId-message"), transaction="ITI-42"
     )
-    assert error.context.endswith("2.16.578.1.12.4.5.480.1.2.1001")
+    assert error.context.endswith("(2.16.578.1.12.4.5.480.1.2.1001)")
 
 
 def test_a_wrong_value_among_several_is_named_by_its_position() -> None:
@@ -783,6 +888,13 @@ ACCEPTED: dict[str, Objects] = {
     "times equal at the precision given": changed(
         "Document01", slot("serviceStartTime", "202603"), slot("serviceStopTime", "20260301")
     ),
+    "care that ended on the day it began": changed(
+        "Document01", slot("serviceStartTime", "20260311120000"), slot("serviceStopTime", "20260311")
+    ),
+    "a second that began within the year of the end": changed(
+        "Document01", slot("serviceStartTime", "20261231235959"), slot("serviceStopTime", "2026")
+    ),
+    "limited metadata with everything": limited(),
     "no service stop while care goes on": changed("Document01", slot("serviceStopTime")),
     "a title of 128 characters": changed("Document01", text("name", "æ" * 128)),
     "a folder title of 256 characters": changed("Folder01", text("name", "æ" * 256)),
@@ -826,6 +938,48 @@ ACCEPTED: dict[str, Objects] = {
 def test_what_the_standard_allows_passes(objects: Objects, transaction: str) -> None:
     """Every way of submitting of ITI TF-3 4.2.1 and 4.2.2, and what Norwegian senders do besides."""
     assert [] == found(objects, transaction)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [kind for kind in names.RELATIONSHIPS if kind != names.IS_SNAPSHOT_OF],
+)
+def test_on_demand_documents_may_stand_in_relationships(kind: str) -> None:
+    """Only IsSnapshotOf asks for a stable source (ITI TF-3 4.2.2.2)."""
+    assert [] == found(on_demand(), "ITI-61")
+    assert [] == found(on_demand(samples.association(kind, "Document01", REGISTERED)), "ITI-61")
+
+
+@pytest.mark.parametrize("transaction", ["ITI-41", "ITI-42"])
+def test_limited_metadata_may_leave_out_what_its_column_does_not_require(transaction: str) -> None:
+    """Nothing but what the column LIM marks R, and what this node cannot do without."""
+    kept = {"patientId"} | ({"hash", "size", "repositoryUniqueId"} if transaction == "ITI-42" else set())
+    objects = limited()
+    for e in EXPECTED:
+        if e.prefix != "AS" and e.use[2] != "R" and e.coding in ("slot", "code", "identifier", "name"):
+            for own in ("Document01", "Document02") if e.prefix == "DE" else (IDS[e.prefix],):
+                if e.name not in kept:
+                    objects = changed(own, _removed(e), base=objects)
+    assert [] == found(objects, transaction)
+    submission(objects)  # codes and texts that are not there read as empty ones
+
+
+@pytest.mark.parametrize("name", ["patientId", "hash", "size", "repositoryUniqueId"])
+def test_limited_metadata_keeps_what_this_node_cannot_do_without(name: str) -> None:
+    """A document without a patient could not be found, one without a hash not be told from another."""
+    (e,) = [e for e in EXPECTED if (e.prefix, e.name) == ("DE", name)]
+    objects = changed("Document01", _removed(e), base=limited())
+    assert [(f"DE-{name}-required", f"Document01/{name}")] == found(objects)
+
+
+def test_a_message_is_limited_as_a_whole() -> None:
+    """One label makes the message one of limited metadata: then every object needs its own."""
+    objects = changed("Document01", label(LABELS["DE"]), code(CLASS_CODE, None))
+    assert [
+        ("SS-limitedMetadata-required", "SubmissionSet01/limitedMetadata"),
+        ("DE-limitedMetadata-required", "Document02/limitedMetadata"),
+        ("FD-limitedMetadata-required", "Folder01/limitedMetadata"),
+    ] == found(objects)
 
 
 def test_a_document_source_need_not_know_hash_size_and_repository() -> None:
@@ -876,3 +1030,12 @@ def test_an_id_of_any_length_is_refused_before_it_is_repeated() -> None:
     errors = check(objects, transaction="ITI-42")
     assert {error.rule for error in errors} == {"object-id-length"}
     assert all(long not in error.location + error.context for error in errors)
+
+
+def test_what_replaces_its_original_is_appended_to() -> None:
+    """XFRM_RPLC: nothing else is left that an addendum could belong to (ITI TF-3 4.2.2.2.1)."""
+    objects = good(
+        samples.association(names.XFRM_RPLC, "Document01", REGISTERED),
+        samples.association(names.APND, "Document02", "Document01", entry_uuid=LINK),
+    )
+    assert check(objects, transaction="ITI-42") == ()

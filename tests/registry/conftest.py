@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,9 +13,10 @@ from xds.errors import RegistryFailure
 from xds.metadata import names
 from xds.metadata.ebrim import read_object_list
 from xds.metadata.model import RegistryObject, Slot
-from xds.metadata.validation import check, submission
+from xds.metadata.validation import Transaction, check, submission
+from xds.registry.queries import MULTI_PATIENT_QUERIES
 from xds.registry.registry import Options, Registry, StoredQuery
-from xds.registry.view import EVERYTHING
+from xds.registry.view import EVERYTHING, Visibility
 from xds.store.database import Database
 
 #: Tests make up patient ids.
@@ -30,29 +30,32 @@ class Desk:
         self.database = database
         self.registry = Registry(database, options)
 
-    def submit(self, objects: Sequence[RegistryObject]) -> bool:
+    def submit(self, objects: Sequence[RegistryObject], transaction: Transaction = "ITI-42") -> bool:
         """Register a valid submission; False when it was a repeat."""
-        assert check(objects, transaction="ITI-42") == ()
+        assert check(objects, transaction=transaction) == ()
         prepared = self.registry.prepare(submission(objects))
-        with self.database.write() as connection:
-            return self.registry.register(connection, prepared)
+        return self.database.transact(lambda connection: self.registry.register(connection, prepared))
 
-    def refused(self, objects: Sequence[RegistryObject]) -> list[tuple[str, str, str]]:
+    def refused(
+        self, objects: Sequence[RegistryObject], transaction: Transaction = "ITI-42"
+    ) -> list[tuple[str, str, str]]:
         """(code, rule, location) of every error of a submission that must be refused."""
         with pytest.raises(RegistryFailure) as caught:
-            self.submit(objects)
+            self.submit(objects, transaction)
         return [(str(error.code), error.rule, error.location) for error in caught.value.errors]
 
-    def ask(self, query: str, leaf: bool = True, **parameters: Any) -> tuple[RegistryObject, ...]:
+    def ask(
+        self, query: str, leaf: bool = True, visibility: Visibility = EVERYTHING, **parameters: Any
+    ) -> tuple[RegistryObject, ...]:
         """The objects that a query answers with; a parameter is a value, a list, or lists (AND)."""
         slots = []
         for name, given in parameters.items():
             for group in given if isinstance(given, tuple) else (given,):
                 values = tuple(group) if isinstance(group, list) else (group,)
                 slots.append(Slot("$" + name, values))
-        answer = b"".join(
-            chain.from_iterable(self.registry.query(StoredQuery(query, slots, leaf), EVERYTHING))
-        )
+        return_type = "LeafClass" if leaf else "ObjectRef"
+        asked = StoredQuery(query, slots, return_type, multi_patient=query in MULTI_PATIENT_QUERIES)
+        answer = b"".join(chain.from_iterable(self.registry.query(asked, visibility).elements))
         wrapped = (
             f'<rim:RegistryObjectList xmlns:rim="{names.RIM}">'.encode()
             + answer
@@ -70,8 +73,7 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterable[Desk]:
-    database = Database(f"sqlite:///{tmp_path}/xds.db")
-    database.migrate()
+def desk(database_url: str) -> Iterable[Desk]:
+    database = Database(database_url)
     yield Desk(database)
     database.close()

@@ -7,20 +7,34 @@ from typing import Any
 import pytest
 
 from tests.metadata import samples as s
+from tests.registry import updates
 from tests.registry.conftest import Desk
 from tests.registry.test_register import D1, D2, D3, F1, UNKNOWN, document, submit
 from xds.errors import RegistryFailure
 from xds.metadata import names
-from xds.metadata.model import Author, Code
+from xds.metadata.model import Author, Code, Slot
 from xds.registry.queries import (
+    MULTI_PATIENT_QUERIES,
     STORED_QUERIES,
     find_documents,
+    find_documents_by_reference_id,
+    find_documents_for_multiple_patients,
+    find_folders,
+    find_folders_for_multiple_patients,
+    find_submission_sets,
     get_all,
+    get_associations,
     get_documents,
+    get_folders,
+    get_related_documents,
     get_submission_set_and_contents,
+    get_submission_sets,
 )
+from xds.registry.registry import Found, Options, StoredQuery
+from xds.registry.view import EVERYTHING
 
 APPROVED = f"('{names.APPROVED}')"
+DEPRECATED = f"('{names.DEPRECATED}')"
 BOTH = f"('{names.APPROVED}','{names.DEPRECATED}')"
 
 
@@ -367,7 +381,7 @@ MISSING, NUMBER, MALFORMED = "XDSStoredQueryMissingParam", "XDSStoredQueryParamN
                 (
                     MISSING,
                     "query-parameter-alternatives",
-                    "$XDSDocumentEntryEntryUUID $XDSDocumentEntryUniqueId",
+                    "$XDSDocumentEntryEntryUUID $XDSDocumentEntryUniqueId $XDSDocumentEntryLogicalID",
                 )
             ],
         ),
@@ -409,6 +423,98 @@ MISSING, NUMBER, MALFORMED = "XDSStoredQueryMissingParam", "XDSStoredQueryParamN
             {"XDSSubmissionSetUniqueId": "('1.2','1.3')"},
             [(NUMBER, "query-parameter-single", "$XDSSubmissionSetUniqueId")],
         ),
+        (
+            find_documents.ID,
+            PATIENT
+            | {
+                "XDSDocumentEntryStatus": APPROVED,
+                "XDSDocumentEntryClassCode": ["('a^^b')"] * 5_000,
+                "XDSDocumentEntryTypeCode": ["('a^^b')"] * 5_000,
+            },
+            [(NUMBER, "query-values-many", "AdhocQuery")],
+        ),
+        (
+            find_documents.ID,
+            PATIENT
+            | {
+                "XDSDocumentEntryStatus": APPROVED,
+                "XDSDocumentEntryAuthorPerson": [f"('{'a' * 250}%')"] * 33,
+            },
+            [(NUMBER, "query-values-many", "AdhocQuery")],
+        ),
+        (
+            find_documents.ID,
+            PATIENT | {"XDSDocumentEntryStatus": APPROVED, "MetadataLevel": "3"},
+            [(MALFORMED, "query-parameter-value", "$MetadataLevel")],
+        ),
+        (
+            find_documents.ID,
+            {"XDSDocumentEntryStatus": APPROVED, "MetadataLevel": (["1"], ["2"])},
+            [
+                (NUMBER, "query-parameter-repeated", "$MetadataLevel"),
+                (MISSING, "query-parameter-required", "$XDSDocumentEntryPatientId"),
+            ],
+        ),
+        (
+            get_documents.ID,
+            {"XDSDocumentEntryLogicalID": f"('{D1}')"},
+            [(MALFORMED, "query-metadata-level", "$XDSDocumentEntryLogicalID")],
+        ),
+        (
+            get_folders.ID,
+            {"XDSFolderLogicalID": f"('{D1}')", "MetadataLevel": "1"},
+            [(MALFORMED, "query-metadata-level", "$XDSFolderLogicalID")],
+        ),
+        (
+            get_folders.ID,
+            {"XDSFolderLogicalID": f"('{D1}')", "XDSFolderUniqueId": "('1.2')", "MetadataLevel": "2"},
+            [(NUMBER, "query-parameter-exclusive", "$XDSFolderUniqueId $XDSFolderLogicalID")],
+        ),
+        (get_associations.ID, {}, [(MISSING, "query-parameter-required", "$uuid")]),
+        (get_submission_sets.ID, {"uuid": "('1.2')"}, [(MALFORMED, "query-parameter-value", "$uuid")]),
+        (
+            get_related_documents.ID,
+            {"XDSDocumentEntryEntryUUID": f"('{D1}','{D2}')"},
+            [
+                (NUMBER, "query-parameter-single", "$XDSDocumentEntryEntryUUID"),
+                (MISSING, "query-parameter-required", "$AssociationTypes"),
+            ],
+        ),
+        (
+            find_submission_sets.ID,
+            {
+                "XDSSubmissionSetPatientId": f"'{s.PATIENT}'",
+                "XDSSubmissionSetStatus": APPROVED,
+                "XDSSubmissionSetAuthorPerson": "('a','b')",
+            },
+            [(NUMBER, "query-parameter-single", "$XDSSubmissionSetAuthorPerson")],
+        ),
+        (
+            find_documents_by_reference_id.ID,
+            PATIENT | {"XDSDocumentEntryStatus": APPROVED},
+            [(MISSING, "query-parameter-required", "$XDSDocumentEntryReferenceIdList")],
+        ),
+        # A query for several patients must be narrowed by something that is indexed.
+        (
+            find_documents_for_multiple_patients.ID,
+            {"XDSDocumentEntryStatus": APPROVED, "XDSDocumentEntryTypeCode": "('a^^b')"},
+            [
+                (
+                    MISSING,
+                    "query-parameter-some",
+                    "$XDSDocumentEntryPatientId $XDSDocumentEntryClassCode $XDSDocumentEntryEventCodeList"
+                    " $XDSDocumentEntryHealthcareFacilityTypeCode",
+                )
+            ],
+        ),
+        (
+            find_folders_for_multiple_patients.ID,
+            {},
+            [
+                (MISSING, "query-parameter-required", "$XDSFolderStatus"),
+                (MISSING, "query-parameter-some", "$XDSFolderPatientId $XDSFolderCodeList"),
+            ],
+        ),
     ],
 )
 def test_a_bad_query_is_refused_with_every_error(
@@ -416,6 +522,63 @@ def test_a_bad_query_is_refused_with_every_error(
 ) -> None:
     """Missing, repeated, malformed and contradicting parameters each have their code, all in one answer."""
     assert refused(desk, query, **parameters) == expected
+
+
+#: Query -> its parameter for a patient, and what else it needs.
+OF_PATIENTS: dict[str, tuple[str, dict[str, str]]] = {
+    find_documents.ID: ("XDSDocumentEntryPatientId", {"XDSDocumentEntryStatus": APPROVED}),
+    find_documents_by_reference_id.ID: (
+        "XDSDocumentEntryPatientId",
+        {"XDSDocumentEntryStatus": APPROVED, "XDSDocumentEntryReferenceIdList": "('%')"},
+    ),
+    find_submission_sets.ID: ("XDSSubmissionSetPatientId", {"XDSSubmissionSetStatus": APPROVED}),
+    find_folders.ID: ("XDSFolderPatientId", {"XDSFolderStatus": APPROVED}),
+    get_all.ID: (
+        "patientId",
+        {f"XDS{kind}Status": APPROVED for kind in ("DocumentEntry", "SubmissionSet", "Folder")},
+    ),
+    find_documents_for_multiple_patients.ID: (
+        "XDSDocumentEntryPatientId",
+        {"XDSDocumentEntryStatus": APPROVED},
+    ),
+    find_folders_for_multiple_patients.ID: ("XDSFolderPatientId", {"XDSFolderStatus": APPROVED}),
+}
+
+
+@pytest.mark.parametrize("query", OF_PATIENTS)
+@pytest.mark.parametrize(
+    "pid",
+    [
+        "17855599120",
+        "17855599120^^^&2.16.578.1.12.4.1.4.1&iso",
+        "17855599120^^^&2.16.578.1.12.4.1.4.1",
+        "17855599120^^^NO&2.16.578.1.12.4.1.4.1&ISO",
+        "17855599120^^^&2.16.578.1.12.4.1.4.1&ISO^",
+        " 17855599120^^^&2.16.578.1.12.4.1.4.1&ISO",
+        "17855599120^^^&urn:oid:2.16.578.1.12.4.1.4.1&ISO",
+        "",
+    ],
+)
+def test_a_mistyped_patient_id_is_an_error_and_not_a_patient_without_documents(
+    three: Desk, query: str, pid: str
+) -> None:
+    """Also in a list beside a good one; the error says the form and never the value."""
+    name, others = OF_PATIENTS[query]
+    expected = [(MALFORMED, "query-parameter-value", f"${name}")]
+    assert refused(three, query, **others, **{name: f"'{pid}'"}) == expected
+    if query in MULTI_PATIENT_QUERIES:
+        assert refused(three, query, **others, **{name: f"('{s.PATIENT}','{pid}')"}) == expected
+    with pytest.raises(RegistryFailure) as caught:
+        three.ask(query, **others, **{name: f"'{pid}'"})
+    (error,) = caught.value.errors
+    assert "17855599120" not in error.context + error.location
+
+
+@pytest.mark.parametrize("query", OF_PATIENTS)
+def test_a_patient_whom_nobody_knows_has_nothing(three: Desk, query: str) -> None:
+    """A sound id with which nothing was registered: Success with an empty list (ITI TF-2 3.18.4.1.3)."""
+    name, others = OF_PATIENTS[query]
+    assert three.ask(query, **others, **{name: "'29844697323^^^&2.16.578.1.12.4.1.4.9&ISO'"}) == ()
 
 
 def test_a_hostile_pattern_costs_no_time(three: Desk) -> None:
@@ -433,6 +596,23 @@ def test_every_query_is_asked_by_its_standard_id() -> None:
         "GetAll": "10b545ea-725c-446d-9b95-8aeb444eddf3",
         "GetDocuments": "5c4f972b-d56b-40ac-a5fc-c8ca9b40b9d4",
         "GetSubmissionSetAndContents": "e8e3cb2c-e39c-46b9-99e4-c12f57260b83",
+        "FindSubmissionSets": "f26abbcb-ac74-4422-8a30-edb644bbc1a9",
+        "FindFolders": "958f3006-baad-4929-a4de-ff1114824431",
+        "GetFolders": "5737b14c-8a1a-4539-b659-e03a34a5e1e4",
+        "GetAssociations": "a7ae438b-4bc2-4642-93e9-be891f7bb155",
+        "GetDocumentsAndAssociations": "bab9529a-4a10-40b3-a01f-f68a615d247a",
+        "GetSubmissionSets": "51224314-5390-4169-9b91-b1980040715a",
+        "GetFolderAndContents": "b909a503-523d-4517-8acf-8e5834dfc4c7",
+        "GetFoldersForDocument": "10cae35a-c7f9-4cf5-b61e-fc3278ffb578",
+        "GetRelatedDocuments": "d90e5407-b356-4d91-a89f-873917b4b0e6",
+        "FindDocumentsByReferenceId": "12941a89-e02e-4be5-967c-ce4bfc8fe492",
+    }
+    assert {
+        module.NAME: identifier.removeprefix("urn:uuid:")
+        for identifier, module in MULTI_PATIENT_QUERIES.items()
+    } == {
+        "FindDocumentsForMultiplePatients": "3d1bdb10-39a2-11de-89c2-2f44d94eaa9f",
+        "FindFoldersForMultiplePatients": "50d3f5ac-39a2-11de-a1ca-b366239e58df",
     }
 
 
@@ -441,3 +621,167 @@ def test_as_many_values_as_allowed_are_answered(three: Desk) -> None:
     unknown = [f"('2.999.{n}')" for n in range(8_191)]
     found = three.ask(get_documents.ID, XDSDocumentEntryUniqueId=[*unknown, f"('{ONE.unique_id}')"])
     assert ids(found) == {D1}
+
+
+def test_as_many_ids_as_allowed_are_answered_by_the_query_that_needs_each_thrice(three: Desk) -> None:
+    """8,192 of GetAssociations: at the source, at the target, and not at both."""
+    unknown = [f"('urn:uuid:00000000-0000-4000-9000-{n:012x}')" for n in range(8_191)]
+    found = three.ask(get_associations.ID, False, uuid=[*unknown, f"('{D1}')"])
+    assert len(found) == 1
+
+
+# -- the query itself ----------------------------------------------------------------------------------------
+
+
+def asked(desk: Desk, query: str, **more: Any) -> Found:
+    """FindDocuments for the sample patient, under any id."""
+    slots = [
+        Slot("$XDSDocumentEntryPatientId", (f"'{s.PATIENT}'",)),
+        Slot("$XDSDocumentEntryStatus", (APPROVED,)),
+    ]
+    return desk.registry.query(StoredQuery(query, slots, **more), EVERYTHING)
+
+
+def wrong(desk: Desk, query: str, **more: Any) -> list[tuple[str, str, str]]:
+    """(code, rule, location) of what is wrong with it."""
+    with pytest.raises(RegistryFailure) as caught:
+        asked(desk, query, **more)
+    return [(str(error.code), error.rule, error.location) for error in caught.value.errors]
+
+
+UNKNOWN_QUERY = ("XDSUnknownStoredQuery", "query-known", "AdhocQuery/id")
+
+
+def test_each_transaction_has_its_own_queries(desk: Desk) -> None:
+    """ITI-18 does not know those for multiple patients, nor ITI-51 those of ITI-18."""
+    assert wrong(desk, find_documents_for_multiple_patients.ID) == [UNKNOWN_QUERY]
+    assert wrong(desk, find_documents.ID, multi_patient=True) == [UNKNOWN_QUERY]
+    asked(desk, find_documents_for_multiple_patients.ID, multi_patient=True)
+
+
+@pytest.mark.parametrize("return_type", ["LeafClassWithRepositoryItem", "RegistryObject", "leafclass", ""])
+def test_only_the_two_return_types_of_the_standard_are_answered(desk: Desk, return_type: str) -> None:
+    """The others of ebRIM are refused, with whatever else is wrong."""
+    error = ("XDSRegistryError", "query-return-type", "ResponseOption/returnType")
+    assert wrong(desk, find_documents.ID, return_type=return_type) == [error]
+    assert wrong(desk, "urn:uuid:0", return_type=return_type) == [UNKNOWN_QUERY, error]
+
+
+def test_another_community_is_not_known_here(desk: Desk) -> None:
+    """The home is this community's, with or without urn:oid:, or is left out; a node may have none."""
+    error = ("XDSUnknownCommunity", "query-home", "AdhocQuery/home")
+    assert wrong(desk, find_documents.ID, home="urn:oid:1.2.3") == [error]
+    for own in ("1.2.3", "urn:oid:1.2.3"):
+        at_home = Desk(desk.database, Options(patients="open", home=own))
+        for home in ("", "1.2.3", "urn:oid:1.2.3"):
+            asked(at_home, find_documents.ID, home=home)
+        assert wrong(at_home, find_documents.ID, home="urn:oid:1.2.30") == [error]
+
+
+@pytest.mark.parametrize("return_type", ["LeafClass", "ObjectRef"])
+@pytest.mark.parametrize(("most", "given", "cut"), [(2, 2, True), (3, 3, False), (4, 3, False)])
+def test_an_answer_holds_no_more_than_is_set(
+    three: Desk, return_type: str, most: int, given: int, cut: bool
+) -> None:
+    """What fits is answered, with one warning that there is more and what to do."""
+    small = Desk(three.database, Options(patients="open", results=most))
+    found = asked(small, find_documents.ID, return_type=return_type)
+    answer = b"".join(piece for batch in found.elements for piece in batch)
+    assert answer.count(b"<rim:ExtrinsicObject ") + answer.count(b"<rim:ObjectRef ") == given
+    assert [(str(w.code), w.rule, w.warning) for w in found.warnings] == [
+        ("XDSTooManyResults", "query-too-many", True)
+    ] * cut
+
+
+def test_what_is_cut_from_get_all_are_the_links(filed: Desk) -> None:
+    """Documents, sets and folders come first: 3 + 2 + 1, then the 7 links."""
+    small = Desk(filed.database, Options(patients="open", results=7))
+    found = all_of(small)
+    assert [each.kind for each in found].count("Association") == 1
+
+
+# -- metadata levels (XDS Metadata Update) and merged patients -----------------------------------------------
+
+
+@pytest.fixture
+def updated(desk: Desk) -> Desk:
+    """Document D1 with a second version D2, both in folder F1, which is deprecated now; D3 signs D2."""
+    updates.register(desk, document(D1), s.folder(entry_uuid=F1), links=updates.filed(F1, D1, AS))
+    updates.register(desk, document(D3))
+    new = document(D2, 1, logical_id=D1)
+    updates.send(desk, updates.message(new, updates.member(D2)))
+    updates.send(desk, updates.message(*updates.submitted(names.SIGNS, D3, D2, entry_uuid=SIGNS)))
+    updates.send(desk, updates.message(updates.status(SIGNS)))
+    updates.send(desk, updates.message(updates.status(F1)))
+    return desk
+
+
+AS = "urn:uuid:00000000-0000-4000-8000-0000000000a5"
+SIGNS = "urn:uuid:00000000-0000-4000-8000-0000000000a6"
+IN_FOLDERS = {"XDSFolderPatientId": f"'{s.PATIENT}'"}
+
+
+@pytest.mark.parametrize(
+    ("query", "parameters", "first_level", "second_level"),
+    [
+        (get_documents.ID, {"XDSDocumentEntryEntryUUID": f"('{D1}','{D2}')"}, {D2}, {D1, D2}),
+        (get_documents.ID, {"XDSDocumentEntryUniqueId": "('1.2.3.1')"}, {D2}, {D1, D2}),
+        (find_documents.ID, PATIENT | {"XDSDocumentEntryStatus": BOTH}, {D2, D3}, {D1, D2, D3}),
+        (find_documents.ID, PATIENT | {"XDSDocumentEntryStatus": DEPRECATED}, set(), {D1}),
+        (find_folders.ID, IN_FOLDERS | {"XDSFolderStatus": BOTH}, set(), {F1}),
+        (get_folders.ID, {"XDSFolderEntryUUID": f"('{F1}')"}, set(), {F1}),
+        (
+            get_related_documents.ID,
+            {
+                "XDSDocumentEntryEntryUUID": f"'{D3}'",
+                "AssociationTypes": f"('{names.SIGNS}')",
+                "XDSAssociationStatus": DEPRECATED,
+            },
+            set(),
+            {D3, D2, SIGNS},
+        ),
+        # Approved links alone are asked for when nothing is said.
+        (
+            get_related_documents.ID,
+            {"XDSDocumentEntryEntryUUID": f"'{D3}'", "AssociationTypes": f"('{names.SIGNS}')"},
+            set(),
+            set(),
+        ),
+    ],
+)
+def test_the_first_level_shows_what_is_current(
+    updated: Desk, query: str, parameters: dict[str, Any], first_level: set[str], second_level: set[str]
+) -> None:
+    """No older version, not even by its entryUUID; no deprecated folder or link. The second shows all."""
+    assert ids(updated.ask(query, **parameters)) == first_level
+    assert ids(updated.ask(query, **parameters, MetadataLevel="1")) == first_level
+    assert ids(updated.ask(query, **parameters, MetadataLevel="2")) == second_level
+
+
+def test_a_logical_id_leads_to_every_version(updated: Desk) -> None:
+    """The id of the first version; that of a later one is nobody's logical id."""
+    for asked_for, found in ((D1, {D1, D2}), (D2, set()), (D3, {D3})):
+        parameters = {"XDSDocumentEntryLogicalID": f"('{asked_for}')", "MetadataLevel": "2"}
+        assert ids(updated.ask(get_documents.ID, **parameters)) == found
+    assert ids(updated.ask(get_folders.ID, XDSFolderLogicalID=f"('{F1}')", MetadataLevel="2")) == {F1}
+
+
+def test_after_a_merge_it_is_one_patient(three: Desk) -> None:
+    """Full objects of both ids may be asked for together (ITI TF-2 3.18.4.1.2.3.9)."""
+    both = f"('{D1}','urn:uuid:00000000-0000-4000-8000-0000000000aa')"
+    with three.database.write() as connection:
+        three.registry.merge(connection, s.OTHER_PATIENT, s.PATIENT)
+    assert len(three.ask(get_documents.ID, XDSDocumentEntryEntryUUID=both)) == 2
+    assert len(find(three)) == 4
+    assert find(three, XDSDocumentEntryPatientId=f"'{s.OTHER_PATIENT}'") == set()
+
+
+@pytest.mark.parametrize("query", [get_documents, get_submission_sets])
+def test_by_id_queries_are_for_one_patient(three: Desk, query: Any) -> None:
+    """XDSResultNotSinglePatient, and no metadata; GetAssociations has no patient to mix."""
+    both = f"('{D1}','urn:uuid:00000000-0000-4000-8000-0000000000aa')"
+    name = "uuid" if query is get_submission_sets else "XDSDocumentEntryEntryUUID"
+    assert refused(three, query.ID, **{name: both}) == [
+        ("XDSResultNotSinglePatient", "query-single-patient", "")
+    ]
+    assert len(three.ask(get_associations.ID, uuid=both)) == 2

@@ -295,8 +295,8 @@ def test_other_relationships_leave_their_target_approved(desk: Desk, kind: str) 
 def test_a_replacement_deprecates_addenda_and_transformations_with_it(desk: Desk) -> None:
     """What hangs on the replaced document goes with it, also what hangs on that; a signature stays."""
     desk.submit(submit(document(D1)))
-    desk.submit(submit(document(D2), links=[s.association(names.XFRM, D2, D1)]))
-    desk.submit(submit(document(D3), links=[s.association(names.APND, D3, D2)]))
+    desk.submit(submit(document(D2), links=[s.association(names.APND, D2, D1)]))
+    desk.submit(submit(document(D3), links=[s.association(names.XFRM, D3, D2)]))
     signature = "urn:uuid:00000000-0000-4000-8000-000000000009"
     desk.submit(submit(document(signature), links=[s.association(names.SIGNS, signature, D1)]))
     desk.submit(submit(document(D4), links=[s.association(names.RPLC, D4, D1)]))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 
 import xds
 from tests.metadata import samples
 from xds.errors import Code, RegistryError
 from xds.metadata import names
-from xds.transactions import ITI_18, ITI_42, ITI_43, schema
+from xds.transactions import ITI_18, ITI_42, ITI_43, ITI_51, schema
 from xds.transactions.responses import adhoc_query_response, registry_response
+from xds.transport.message import Text
 
 ALL = Path(xds.__file__).parent / "wsdl/schema/all.xsd"
 ERROR = RegistryError(Code.MISSING_DOCUMENT, 'Say "<what>" & why.', 'D"1/hash', "some-rule")
@@ -62,9 +64,24 @@ def test_a_query_answer_always_has_an_object_list() -> None:
         assert element[-1].tag == f"{{{names.RIM}}}RegistryObjectList"
 
 
+def test_a_query_answer_that_is_not_whole_says_so() -> None:
+    """PartialSuccess, with the warning before the objects (registry.results)."""
+    pieces = adhoc_query_response(Text(iter([[b'<rim:ObjectRef id="urn:uuid:1"/>']])), [WARNING], "abc123")
+    made = (chain.from_iterable(piece.batches) if isinstance(piece, Text) else (piece,) for piece in pieces)
+    answer = samples.element(b"".join(chain.from_iterable(made)))
+    assert schema.check(answer, ALL) == []
+    assert answer.get("status") == names.PARTIAL_SUCCESS
+    errors, objects = answer
+    assert errors.get("highestSeverity") == names.SEVERITY_WARNING
+    assert len(objects) == 1
+    whole = adhoc_query_response(Text(iter([])), (), "abc123")
+    assert isinstance(whole[0], bytes)
+    assert names.SUCCESS.encode() in whole[0]
+
+
 def test_every_transaction_refuses_in_its_own_form() -> None:
     """Failure, with the error in it, in an element that its schema knows."""
-    for transaction in (ITI_18, ITI_42, ITI_43):
+    for transaction in (ITI_18, ITI_42, ITI_43, ITI_51):
         pieces = transaction.refuse([ERROR], "abc123")
         element = samples.element(b"".join(piece for piece in pieces if isinstance(piece, bytes)))
         assert schema.check(element, ALL) == []

@@ -78,8 +78,6 @@ LEFT_OUT = {
     "filter queries of ebRS are not part of IHE":
         "/query:*[not(self::query:AdhocQueryRequest or self::query:AdhocQueryResponse"
         " or self::query:ResponseOption)]",
-    "ITI-86 is not offered":
-        "/rmd:*",
     "parts that no message has at its root":
         "/rs:RegistryRequest | /rim:Identifiable | /rim:RegistryObject | /rim:*" + OTHER_OBJECTS,
     "types are told by their element, not by xsi:type":

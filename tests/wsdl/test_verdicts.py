@@ -72,6 +72,7 @@ def child(xml):
 FIND, ANSWER, REFUSED = "iti18-request-find-documents", "iti18-response-leaf-class", "iti18-response-failure"
 PARTIAL, REGISTER, PROVIDE = "iti18-response-partial", "iti42-request", "iti41-request"
 ASK, HAND_OUT, REMOVE, DONE = "iti43-request", "iti43-response", "iti62-request", "registry-response-failure"
+ERASE = "iti86-request"
 CODE, IDENTIFIER, LANG = (
     "//rim:Classification",
     "//rim:ExternalIdentifier",
@@ -176,6 +177,17 @@ INVALID = {
     "New ids in the wrong order": (HAND_OUT, "//xds:NewRepositoryUniqueId", last),
     "removal of something that is no ObjectRef": (REMOVE, "//rim:ObjectRef", named("rim:ExtrinsicObject")),
     "two ObjectRefLists": (REMOVE, "//rim:ObjectRefList", twice),
+    "ids to remove before the slot list": (REMOVE, "//rim:ObjectRefList", first),
+    "reference to remove without id": (REMOVE, "//rim:ObjectRef", without("id")),
+    "objects to remove in full": (REMOVE, "/*", child("<rim:RegistryObjectList/>")),
+    "no document to remove": (ERASE, "/*", lambda node: [remove(request) for request in node]),
+    "removal request of the namespace of XDS.b": (ERASE, "/*", named("xds:RemoveDocumentsRequest")),
+    "document to remove of the namespace of RMD": (
+        ERASE, "//xds:DocumentRequest", named("rmd:DocumentRequest")),
+    "document to remove without RepositoryUniqueId": (ERASE, "//xds:RepositoryUniqueId", remove),
+    "document to remove without DocumentUniqueId": (ERASE, "//xds:DocumentUniqueId", remove),
+    "two DocumentUniqueIds to remove": (ERASE, "//xds:DocumentUniqueId", twice),
+    "community after the document to remove": (ERASE, "//xds:HomeCommunityId", last),
     "root of another name": (FIND, "/*", named("query:AdhocQuery")),
     "root of no namespace": (FIND, "/*", named("AdhocQueryRequest")),
 }  # fmt: skip
@@ -192,7 +204,6 @@ USES_LEFT_OUT = dict(zip(LEFT_OUT, (
     (REGISTER, OBJECTS, child("<rim:Organization id='a'/>")),
     (REGISTER, "/*", named("lcm:UpdateObjectsRequest")),
     (FIND, "/*", lambda node: (named("query:PersonQuery")(node), node.attrib.clear(), node.clear())),
-    (ASK, "/*", named("rmd:RemoveDocumentsRequest")),
     (DONE, "/*", lambda node: (node.clear(), named("rs:RegistryRequest")(node))),
     (DONE, "/*", given(**{f"{{{NAMESPACES['xsi']}}}type": "cms:ContentManagementServiceResponseType"})),
 ), strict=True))  # fmt: skip

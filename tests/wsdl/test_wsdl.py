@@ -9,13 +9,17 @@ import pytest
 import zeep
 from lxml import etree
 
+from xds.app import ENDPOINTS
+
 from .schemas import BODIES, NAMESPACES, ORACLE, OURS, WSDL, needs_published, schema
 
 IHE = "urn:ihe:iti:2007:"
-XDS, RIM, RS = (f"{{{NAMESPACES[prefix]}}}" for prefix in ("xds", "rim", "rs"))
+MULTI, UPDATE, RESTRICTED, REMOVAL = (f"urn:ihe:iti:{year}:" for year in (2009, 2010, 2018, 2017))
+XDS, RIM, RS, RMD = (f"{{{NAMESPACES[prefix]}}}" for prefix in ("xds", "rim", "rs", "rmd"))
 QUERY, LCM = f"{{{NAMESPACES['query']}}}", f"{{{NAMESPACES['lcm']}}}"
 
-#: ITI TF-2 3.18, 3.41, 3.42, 3.43: operation -> action and element of the request, then of the answer.
+#: ITI TF-2 3.18, 3.41, 3.42, 3.43, 3.51, 3.61, the supplements for update (3.57), restricted update (3.92)
+#: and removal (3.62, 3.86): operation -> action and element of the request, then of the answer.
 STANDARD = {
     "registry": {
         "DocumentRegistry_RegistryStoredQuery": (
@@ -24,6 +28,21 @@ STANDARD = {
         "DocumentRegistry_RegisterDocumentSet-b": (
             IHE + "RegisterDocumentSet-b", LCM + "SubmitObjectsRequest",
             IHE + "RegisterDocumentSet-bResponse", RS + "RegistryResponse"),
+        "DocumentRegistry_MultiPatientStoredQuery": (
+            MULTI + "MultiPatientStoredQuery", QUERY + "AdhocQueryRequest",
+            MULTI + "MultiPatientStoredQueryResponse", QUERY + "AdhocQueryResponse"),
+        "DocumentRegistry_UpdateDocumentSet": (
+            UPDATE + "UpdateDocumentSet", LCM + "SubmitObjectsRequest",
+            UPDATE + "UpdateDocumentSetResponse", RS + "RegistryResponse"),
+        "DocumentRegistry_RegisterOnDemandDocumentEntry": (
+            UPDATE + "RegisterOnDemandDocumentEntry", LCM + "SubmitObjectsRequest",
+            UPDATE + "RegisterOnDemandDocumentResponse", RS + "RegistryResponse"),
+        "DocumentRegistry_DeleteDocumentSet": (
+            UPDATE + "DeleteDocumentSet", LCM + "RemoveObjectsRequest",
+            UPDATE + "DeleteDocumentSetResponse", RS + "RegistryResponse"),
+        "UpdateResponder_RestrictedUpdateDocumentSet": (
+            RESTRICTED + "RestrictedUpdateDocumentSet", LCM + "SubmitObjectsRequest",
+            RESTRICTED + "RestrictedUpdateDocumentSetResponse", RS + "RegistryResponse"),
     },
     "repository": {
         "DocumentRepository_ProvideAndRegisterDocumentSet-b": (
@@ -32,10 +51,16 @@ STANDARD = {
         "DocumentRepository_RetrieveDocumentSet": (
             IHE + "RetrieveDocumentSet", XDS + "RetrieveDocumentSetRequest",
             IHE + "RetrieveDocumentSetResponse", XDS + "RetrieveDocumentSetResponse"),
+        "DocumentRepository_RemoveDocuments": (
+            REMOVAL + "RemoveDocuments", RMD + "RemoveDocumentsRequest",
+            REMOVAL + "RemoveDocumentsResponse", RS + "RegistryResponse"),
     },
 }  # fmt: skip
 
-PUBLISHED_FILES = {"registry": ("iti18", "iti42"), "repository": ("iti41", "iti43")}
+PUBLISHED_FILES = {
+    "registry": ("iti18", "iti42", "iti51", "iti57", "iti61", "iti62", "iti92"),
+    "repository": ("iti41", "iti43", "iti86"),
+}
 
 NS = {
     "w": "http://schemas.xmlsoap.org/wsdl/",
@@ -43,7 +68,10 @@ NS = {
     "soap11": "http://schemas.xmlsoap.org/wsdl/soap/",
     "xs": "http://www.w3.org/2001/XMLSchema",
 }
-ACTION = "{http://www.w3.org/2007/05/addressing/metadata}Action"
+#: The attribute of the recommendation, which ours have, and that of the draft before it (published ITI-92).
+ACTION, DRAFT_ACTION = (
+    f"{{http://www.w3.org/{of}}}Action" for of in ("2007/05/addressing/metadata", "2006/05/addressing/wsdl")
+)
 WSA = "{http://www.w3.org/2005/08/addressing}"
 SOAP12 = "{http://www.w3.org/2003/05/soap-envelope}"
 SOAP11 = "{http://schemas.xmlsoap.org/soap/envelope/}"
@@ -62,7 +90,7 @@ def operations(path):
         message = step.get("message").partition(":")[2]
         [part] = find(wsdl, f"w:message[@name='{message}']/w:part")
         prefix, _, name = part.get("element").partition(":")
-        return step.get(ACTION), f"{{{part.nsmap[prefix]}}}{name}"
+        return step.get(ACTION, step.get(DRAFT_ACTION)), f"{{{part.nsmap[prefix]}}}{name}"
 
     return {
         operation.get("name"): tuple(
@@ -82,7 +110,7 @@ def offline(monkeypatch):
     monkeypatch.setattr(socket.socket, "connect", refuse)
 
 
-@pytest.mark.parametrize("name", ["xml", "rim", "rs", "lcm", "query", "xds", "all"])
+@pytest.mark.parametrize("name", ["xml", "rim", "rs", "lcm", "query", "xds", "rmd", "all"])
 def test_each_schema_compiles_by_itself(offline, name):
     """A schema imports all it refers to, from its own folder."""
     schema(WSDL / "schema" / f"{name}.xsd")
@@ -125,6 +153,16 @@ def test_operations_are_those_of_the_published_wsdl(name):
 
 
 @pytest.mark.parametrize("name", STANDARD)
+def test_the_node_does_what_its_wsdl_promises(name):
+    """Each operation is a transaction of the endpoint with these actions and this element, and no other."""
+    file, offered = ENDPOINTS[f"/xds/{name}"]
+
+    assert {(each.action, each.element, each.response_action) for each in offered} == {
+        exchange[:3] for exchange in operations(WSDL / file).values()
+    }
+
+
+@pytest.mark.parametrize("name", STANDARD)
 @pytest.mark.parametrize("soap", ["soap12", "soap11"])
 def test_every_operation_is_bound_to_both_versions_of_soap(name, soap):
     """Document/literal; SOAPAction equals the Action, and SOAP 1.2 does not ask for it (TF-2 App. V.3.2)."""
@@ -162,19 +200,27 @@ OBJECTS = {
     ]
 }
 
+SUBMITTED = {"RegistryObjectList": OBJECTS}
+ASKED = {
+    "ResponseOption": {"returnType": "LeafClass", "returnComposedObjects": True},
+    "AdhocQuery": {"id": "urn:uuid:q", "Slot": [{"name": "$patientId", "ValueList": {"Value": ["'1'"]}}]},
+}
+DOCUMENTS = {"DocumentRequest": [{"RepositoryUniqueId": "2.999.2", "DocumentUniqueId": "2.999.5.1"}]}
+
 CALLS = {
-    "DocumentRegistry_RegistryStoredQuery": {
-        "ResponseOption": {"returnType": "LeafClass", "returnComposedObjects": True},
-        "AdhocQuery": {"id": "urn:uuid:q", "Slot": [{"name": "$patientId", "ValueList": {"Value": ["'1'"]}}]},
-    },
-    "DocumentRegistry_RegisterDocumentSet-b": {"RegistryObjectList": OBJECTS},
+    "DocumentRegistry_RegistryStoredQuery": ASKED,
+    "DocumentRegistry_RegisterDocumentSet-b": SUBMITTED,
+    "DocumentRegistry_MultiPatientStoredQuery": ASKED,
+    "DocumentRegistry_UpdateDocumentSet": SUBMITTED,
+    "DocumentRegistry_RegisterOnDemandDocumentEntry": SUBMITTED,
+    "DocumentRegistry_DeleteDocumentSet": {"ObjectRefList": {"ObjectRef": [{"id": "urn:uuid:a"}]}},
+    "UpdateResponder_RestrictedUpdateDocumentSet": SUBMITTED,
     "DocumentRepository_ProvideAndRegisterDocumentSet-b": {
         "SubmitObjectsRequest": {"RegistryObjectList": OBJECTS},
         "Document": [{"_value_1": b"bytes", "id": "de"}],
     },
-    "DocumentRepository_RetrieveDocumentSet": {
-        "DocumentRequest": [{"RepositoryUniqueId": "2.999.2", "DocumentUniqueId": "2.999.5.1"}],
-    },
+    "DocumentRepository_RetrieveDocumentSet": DOCUMENTS,
+    "DocumentRepository_RemoveDocuments": DOCUMENTS,
 }
 
 

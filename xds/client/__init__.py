@@ -1,7 +1,8 @@
 """The Python client of a node: what record systems import, and what the command line uses.
 
 Submit documents, find them and fetch them, against any IHE XDS.b registry and repository. Everything a
-caller needs is named here; errors are `xds.errors.ClientError`, whose text can be shown to a user.
+caller needs is named here; errors are `xds.errors.ClientError`, whose text can be shown to a user. When
+there was more than one answer holds, the entries found have `warnings`: show them too.
 
 >>> from xds.client import Client, Code, Document, build
 >>> discharge_letter = Document(
@@ -30,7 +31,7 @@ True
 'Epikrise: pasienten er frisk.'
 """
 
-from xds.client.client import Client, DocumentAddress, Fetched, IncompleteFetch, Receipt
+from xds.client.client import Client, DocumentAddress, Entries, Fetched, IncompleteFetch, Receipt
 from xds.client.submission import Document, PreparedSubmission, build, new_oid
 from xds.errors import ClientError
 from xds.metadata.model import Author, Code, DocumentEntry
@@ -43,6 +44,7 @@ __all__ = [
     "Document",
     "DocumentAddress",
     "DocumentEntry",
+    "Entries",
     "Fetched",
     "IncompleteFetch",
     "PreparedSubmission",

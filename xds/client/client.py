@@ -90,6 +90,21 @@ class Fetched:
     address: DocumentAddress
 
 
+class Entries(tuple[DocumentEntry, ...]):
+    """The entries that a query found; `warnings` are the registry's words on what is missing among them.
+
+    With an XDSTooManyResults there were more than one answer holds: ask for less at once.
+    """
+
+    warnings: tuple[RegistryError, ...]
+
+    def __new__(cls, entries: Iterable[DocumentEntry], warnings: Iterable[RegistryError] = ()) -> Self:
+        """A tuple with a remark."""
+        self = super().__new__(cls, entries)
+        self.warnings = tuple(warnings)
+        return self
+
+
 class IncompleteFetch(ClientError):
     """Not every document came; those that did are in `fetched`, and their files are kept."""
 
@@ -188,8 +203,8 @@ class Client:
         service_start_to: Time | None = None,
         service_stop_from: Time | None = None,
         service_stop_to: Time | None = None,
-    ) -> tuple[DocumentEntry, ...]:
-        """The entries of one patient that pass every filter (ITI-18 FindDocuments).
+    ) -> Entries:
+        """The entries of one patient that pass every filter (ITI-18 FindDocuments); look at its `warnings`.
 
         Of several values in one filter, one must match. `…_from` is included, `…_to` is not.
         `author_person` is an SQL LIKE pattern on the XCN text. `status` takes ANY_STATUS to see replaced
@@ -215,7 +230,7 @@ class Client:
         )
         return self._query(queries.FIND_DOCUMENTS, parameters)
 
-    def get_documents(self, *ids: str) -> tuple[DocumentEntry, ...]:
+    def get_documents(self, *ids: str) -> Entries:
         """The entries with these ids (ITI-18 GetDocuments): entryUUIDs (`urn:uuid:…`) and uniqueIds.
 
         An id that the registry does not have is no error; one uniqueId may have several entries.
@@ -223,11 +238,13 @@ class Client:
         entry_uuids = [each.lower() for each in ids if each[:9].lower() == "urn:uuid:"]
         unique_ids = [each for each in ids if each[:9].lower() != "urn:uuid:"]
         found: dict[str, DocumentEntry] = {}
+        warnings: list[RegistryError] = []
         for name, given in (("EntryUUID", entry_uuids), ("UniqueId", unique_ids)):
             if given:
                 entries = self._query(queries.GET_DOCUMENTS, ((name, queries.many(given)),))
                 found |= {entry.entry_uuid: entry for entry in entries}
-        return tuple(found.values())
+                warnings += entries.warnings
+        return Entries(found.values(), warnings)
 
     def fetch(
         self,
@@ -268,21 +285,22 @@ class Client:
                 f"A file cannot be written ({error.strerror}): check the folder and its disk."
             ) from None
 
-    def _query(
-        self, query: str, parameters: Iterable[tuple[str, tuple[str, ...]]]
-    ) -> tuple[DocumentEntry, ...]:
+    def _query(self, query: str, parameters: Iterable[tuple[str, tuple[str, ...]]]) -> Entries:
         body = queries.request(query, [("$XDSDocumentEntry" + name, values) for name, values in parameters])
         with self._call(
             self.registry, "RegistryStoredQuery", (body,), _QUERY_RESPONSE, mtom=False
         ) as message:
             errors = _errors(message.body)
             found = message.body.find(_OBJECT_LIST)
-            # PartialSuccess is an answer too, of a gateway that could not ask everyone; here it would
-            # hide documents.
-            if message.body.get("status") != names.SUCCESS or found is None:
+            status = message.body.get("status")
+            # With warnings alone a registry has cut its answer off and says so. With an error it is a gateway
+            # that could not ask everyone, and nobody knows which documents that hides.
+            cut_off = status == names.PARTIAL_SUCCESS and {error.warning for error in errors} == {True}
+            if found is None or not (status == names.SUCCESS or cut_off):
                 raise _refused(self.registry, "refused the query", errors)
             objects = read_object_list(found)
-        return tuple(document_entry(each) for each in objects if each.kind == "ExtrinsicObject")
+        entries = (document_entry(each) for each in objects if each.kind == "ExtrinsicObject")
+        return Entries(entries, errors)
 
     @contextmanager
     def _call(

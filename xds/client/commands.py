@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from xds.client import defaults
-from xds.client.client import ANY_STATUS, APPROVED, Client, Fetched, IncompleteFetch
+from xds.client.client import ANY_STATUS, APPROVED, Client, Entries, Fetched, IncompleteFetch
 from xds.client.patients import patient_id
 from xds.client.submission import Document, build
 from xds.client.terminal import Progress, moment, printable, show_json, size, table
@@ -104,7 +104,7 @@ def submit(arguments: argparse.Namespace) -> int:
 def find(arguments: argparse.Namespace) -> int:
     """List the documents of one patient."""
     with _client(arguments) as client:
-        entries = client.find(
+        found = client.find(
             arguments.patient,
             status=_STATUS[arguments.status],
             type_code=arguments.type_code,
@@ -113,7 +113,7 @@ def find(arguments: argparse.Namespace) -> int:
             created_from=arguments.created_from,
             created_to=arguments.created_to,
         )
-    entries = tuple(sorted(entries, key=lambda entry: entry.creation_time or ""))
+    entries = tuple(sorted(found, key=lambda entry: entry.creation_time or ""))
     if arguments.json:
         show_json([_as_json(entry) for entry in entries])
     elif entries:
@@ -125,6 +125,7 @@ def find(arguments: argparse.Namespace) -> int:
         )
     else:
         print("No documents.", file=sys.stderr)
+    _warn(found)
     return 0
 
 
@@ -134,6 +135,7 @@ def fetch(arguments: argparse.Namespace) -> int:
         _wrong(arguments, "--stdout gives the bytes of one document and nothing else")
     with _client(arguments) as client, tempfile.TemporaryDirectory(prefix="xds-") as folder:
         entries = client.get_documents(*arguments.ids)
+        _warn(entries)
         known = {each for entry in entries for each in (entry.entry_uuid, entry.unique_id)}
         unknown = [each for each in arguments.ids if each not in known and each.lower() not in known]
         problem: ClientError | None = None
@@ -395,6 +397,12 @@ def _client(arguments: argparse.Namespace) -> Client:
 
 
 # ---- results
+
+
+def _warn(entries: Entries) -> None:
+    """Say on standard error what the registry says about its answer: that it is not all, for one."""
+    for warning in entries.warnings:
+        print(f"Warning: {warning.code}: {warning.context}", file=sys.stderr)
 
 
 def _row(entry: DocumentEntry) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 from typing import Final
 from uuid import uuid4
 
-from xds.client.patients import NATIONAL, with_control_digits
+from xds.metadata.national import NATIONAL, with_control_digits
 from xds.transport.xml import escape
 
 #: The months of Tenor's synthetic numbers are raised by this, so that no real person has them (Skatteetaten).

@@ -31,7 +31,8 @@ class Coding(Enum):
 
 
 #: The columns of `Attribute.use`, in order: who sends, or that a registry answers.
-COLUMNS: Final = {"ITI-41": 0, "ITI-42": 1, "LIM": 2, "ITI-61": 3, "query": 4}
+#: A new version by metadata update must say what a registered entry says.
+COLUMNS: Final = {"ITI-41": 0, "ITI-42": 1, "LIM": 2, "ITI-61": 3, "query": 4, "ITI-57": 1, "ITI-92": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +199,11 @@ ASSOCIATION: Final = Table("Association", "AS", "Association", "", "ITI TF-3 4.2
 
 TABLES: Final = (DOCUMENT_ENTRY, SUBMISSION_SET, FOLDER, ASSOCIATION)
 
+#: The labels by which a Metadata-Limited Document Source says that it leaves attributes out.
+_LIMITED: Final = frozenset(
+    a.key for table in TABLES for a in table.attributes if a.name == "limitedMetadata"
+)
+
 #: The slots of an author Classification (ITI TF-3 4.2.3.1.4): name, type, field of `Author`, repeated or not.
 #: Roles and specialties are plain or coded strings, which means any text.
 AUTHOR_SLOTS: Final = (
@@ -227,6 +233,11 @@ def table_of(obj: RegistryObject) -> Table | None:
         if len(labelled) == 1:
             return labelled[0]
     return None
+
+
+def is_limited(obj: RegistryObject) -> bool:
+    """Whether the object carries the label of limited metadata (ITI TF-3 4.2.3.1.10)."""
+    return any(child.attributes.get("classificationNode") in _LIMITED for child in obj.classifications)
 
 
 class Children:

@@ -19,7 +19,7 @@ from xds.metadata.attributes import AUTHOR_SLOTS, TABLES, Attribute, Coding, Tab
 from xds.metadata.datatypes import CHECKS
 
 #: Who checks, and so which codes: the Repository's where it is a repository that answers (ITI TF-3 4.2.4.1).
-_REPOSITORY_TRANSACTIONS: Final = ("ITI-41", "ITI-43")
+_REPOSITORY_TRANSACTIONS: Final = ("ITI-41", "ITI-43", "ITI-86")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +67,25 @@ def _place(attribute: Attribute) -> str:
             return f"a Classification with classificationScheme {attribute.key}"
 
 
+#: Who registers; LIM is limited metadata.
+_SENDERS: Final = ("ITI-41", "ITI-42", "ITI-61", "LIM")
+
+
 def _attribute_rules(table: Table) -> dict[str, Rule]:
     rules: dict[str, Rule] = {}
     for attribute in table.attributes:
         name = attribute.name
         start = f"{table.prefix}-{name}-"
         place = _place(attribute)
-        if attribute.required("ITI-42"):
-            limit = "" if attribute.required("ITI-41") else " (ITI-42)"
+        if senders := [column for column in _SENDERS if attribute.required(column)]:
+            limit = "" if senders[:3] == [*_SENDERS[:3]] else f" ({', '.join(senders)})"
+            limit = limit.replace("LIM", "limited metadata")
             rules[f"{start}required"] = _metadata(
                 f"{table.name}.{name} is required{limit}: give it in {place}.", "ITI TF-3 4.3.1-3"
             )
-        if attribute.prohibited("ITI-42"):
+        if any(attribute.prohibited(column) for column in _SENDERS):
             rules[f"{start}prohibited"] = _metadata(
-                f"{table.name}.{name} is not accepted here: take out {place} and send complete metadata.",
+                f"{table.name}.{name} must not be sent in this transaction: take out {place}.",
                 "ITI TF-3 4.3.1-3",
             )
         if not attribute.many and attribute.coding in (Coding.SLOT, Coding.CODE, Coding.IDENTIFIER):
@@ -168,6 +173,10 @@ RULES: Final[Mapping[str, Rule]] = {
         "objectType must be that of stable documents; on-demand documents are registered by ITI-61.",
         "ITI TF-2 3.42.4.1.2",
     ),
+    "DE-objectType-demand": _metadata(
+        "objectType must be that of on-demand documents; stable ones are registered by ITI-41 or ITI-42.",
+        "ITI TF-2 3.61.4.1.2",
+    ),
     "DE-serviceTime-order": _metadata(
         "serviceStartTime must not be later than serviceStopTime.", "ITI TF-2 3.42.4.1.3.3"
     ),
@@ -208,8 +217,11 @@ RULES: Final[Mapping[str, Rule]] = {
         f"{_EBRIM}.3",
     ),
     "submission-set-one": _metadata("A submission must have exactly one SubmissionSet.", _CONTENT),
+    "document-one": _metadata(
+        "ITI-61 must register at least one on-demand DocumentEntry.", "ITI TF-2 3.61.4.1.2"
+    ),
     "uniqueId-message": Rule(
-        "Two objects of the message have the same uniqueId:",
+        "The objects of a message must have different uniqueIds: give this one its own.",
         "ITI TF-3 table 4.2.4.1-2",
         Code.REGISTRY_DUPLICATE_UNIQUE_ID_IN_MESSAGE,
         Code.REPOSITORY_DUPLICATE_UNIQUE_ID_IN_MESSAGE,
@@ -250,6 +262,9 @@ RULES: Final[Mapping[str, Rule]] = {
         "send a second HasMember from the set to it.",
         f"{_MEMBERS}.4",
     ),
+    "member-once": _metadata(
+        "A HasMember must link two objects once: take the second one between the same two out.", _MEMBERS
+    ),
     "relationship-source": Rule(
         "The source of a relationship must be a DocumentEntry of the message.",
         _RELATIONS,
@@ -266,7 +281,12 @@ RULES: Final[Mapping[str, Rule]] = {
         _RELATIONS,
         Code.UNRESOLVED_REFERENCE,
     ),
+    "relationship-snapshot": _metadata(
+        "The source of IsSnapshotOf must be a stable DocumentEntry, registered by ITI-41 or ITI-42.",
+        "ITI TF-3 4.2.2.2.6",
+    ),
     "relationship-addendum": _metadata(
-        "An addendum must belong to the original document: a transformation is not appended to.", _RELATIONS
+        "An addendum must belong to the original document: a transformation (XFRM) is not appended to.",
+        _RELATIONS,
     ),
 }

@@ -1,6 +1,6 @@
 """Gate 0: is the metadata of a submission valid? Every error at once, in an order that does not change.
 
-ITI-41 and ITI-42 call `check` before anything is stored, then `submission` for the typed values.
+The transactions that submit call `check` before anything is stored, then `submission` for the typed values.
 It judges by the message alone (what needs the registry is the registry's to check), reads the tables of
 `attributes` and `rules`, and must never repair, nor quote a value other than object ids and unique ids.
 """
@@ -19,7 +19,9 @@ from xds.metadata.ebrim import OWNER, adopt_siblings, is_uuid
 from xds.metadata.model import RegistryObject, Submission
 from xds.metadata.rules import RULES
 
-Transaction = Literal["ITI-41", "ITI-42"]
+Transaction = Literal["ITI-41", "ITI-42", "ITI-61", "ITI-57", "ITI-92"]
+#: They hold new versions and commands; metadata/updates.py has the rules of these.
+_UPDATES: Final = ("ITI-57", "ITI-92")
 
 _VALUE_LENGTH: Final = 256
 _TEXT_LENGTH: Final = 1024
@@ -31,6 +33,16 @@ _UPDATE_TYPES: Final = frozenset({names.UPDATE_AVAILABILITY_STATUS, names.SUBMIT
 #: Relationships whose target is in the registry, never in the message (ITI TF-3 4.2.2.2).
 _TO_REGISTERED: Final = frozenset({*names.REPLACEMENTS, names.IS_SNAPSHOT_OF})
 _STATUS: Final = "SubmissionSetStatus"
+#: Transactions in which a message may be labelled as limited; it is then judged by the column LIM, but for
+#: what this node cannot do without: nobody could find the document, or tell its bytes from others.
+_LIMITED_IN: Final = frozenset({"ITI-41", "ITI-42"})
+_NEEDED: Final = frozenset({"patientId", "hash", "size", "repositoryUniqueId"})
+#: The objectType that a transaction must not register, and the rule that says so.
+_OTHER_TYPES: Final = {
+    "ITI-41": (names.ON_DEMAND, "DE-objectType-stable"),
+    "ITI-42": (names.ON_DEMAND, "DE-objectType-stable"),
+    "ITI-61": (names.STABLE, "DE-objectType-demand"),
+}
 #: What a SubmissionSet's member is -> the status its HasMember carries (ITI TF-3 4.2.2.1.1).
 _STATUSES: Final = {"DocumentEntry": ("Original",), "registered": ("Reference",)}
 
@@ -43,8 +55,10 @@ def check(objects: Sequence[RegistryObject], *, transaction: Transaction) -> tup
     """Every error of a submission: object by object in message order and table order, then the whole.
 
     A rule is reported once at a location, with what is wrong with the first values that break it.
+    Whether limited metadata is accepted at all is the registry's to say.
     Slots that no table knows are never an error, whatever their name: they are stored and given back, so that
-    a sender's local additions survive (ITI TF-3 4.2.3.1.6 wants them URN-named; the reader need not insist).
+    a sender's local additions survive. ITI TF-3 4.2.3.1.6 wants them URN-named, and a registry may insist
+    (ITI TF-2 3.42.4.1.3.2); this one does not (docs/transactions.md).
     """
     message = _Message(adopt_siblings(objects), transaction)
     found: dict[tuple[str, str], list[str]] = {}
@@ -76,11 +90,12 @@ def submission(objects: Sequence[RegistryObject]) -> Submission:
 class _Message:
     """The objects of one message with what the rules ask about them."""
 
-    __slots__ = ("by_id", "children", "objects", "tables", "transaction")
+    __slots__ = ("by_id", "children", "limited", "objects", "tables", "transaction")
 
     def __init__(self, objects: tuple[RegistryObject, ...], transaction: Transaction) -> None:
         self.objects: Final = objects
         self.transaction: Final = transaction
+        self.limited: Final = transaction in _LIMITED_IN and any(map(attributes.is_limited, objects))
         self.tables: Final = [attributes.table_of(obj) for obj in objects]
         self.children: Final = [Children(obj) for obj in objects]
         #: id -> table name of the first object with that id.
@@ -101,6 +116,12 @@ class _Message:
             if obj.kind == "Association" and obj.attributes.get("associationType") in types:
                 yield obj
 
+    def column(self, attribute: Attribute, obj: RegistryObject) -> str:
+        """The column of the tables by which an attribute of this object is judged."""
+        if self.transaction in _UPDATES and obj.attributes.get("objectType") == names.ON_DEMAND:
+            return "ITI-61"  # a new version of what was registered so
+        return "LIM" if self.limited and attribute.name not in _NEEDED else self.transaction
+
     def kind(self, reference: str) -> str:
         """What a reference names: a table's name, "registered" for a UUID that is not here, else nothing."""
         return self.by_id.get(reference) or ("registered" if is_uuid(reference) else "")
@@ -118,17 +139,15 @@ def _all(message: _Message) -> _Findings:
             if obj.id in seen:
                 yield "object-id-unique", obj.id, ""
             seen.add(obj.id)
-        yield from _object(obj, table, children, message.transaction)
-    for rule in _WHOLE:
+        yield from _object(obj, table, children, message)
+    for rule in _ANYWHERE if message.transaction in _UPDATES else _WHOLE:
         yield from rule(message)
 
 
 # ---- one object
 
 
-def _object(
-    obj: RegistryObject, table: Table | None, children: Children, transaction: Transaction
-) -> _Findings:
+def _object(obj: RegistryObject, table: Table | None, children: Children, message: _Message) -> _Findings:
     here = obj.id
     if table is None:
         if obj.kind == "Classification":
@@ -140,15 +159,16 @@ def _object(
             yield "object-kind", here, ""
         return
     lid = obj.attributes.get("lid")
-    if lid is not None and lid != here:
+    versioned = message.transaction in _UPDATES and table in (attributes.DOCUMENT_ENTRY, attributes.FOLDER)
+    if lid is not None and lid != here and not versioned:
         yield "object-lid-first", f"{here}/logicalID", ""
     yield from _parts(obj, here)
     for attribute in table.attributes:
-        yield from _attribute(attribute, table, children, transaction)
+        yield from _attribute(attribute, table, children, message.column(attribute, obj))
     if table is attributes.DOCUMENT_ENTRY:
-        yield from _document_entry(children)
+        yield from _document_entry(children, message.transaction)
     elif table is attributes.ASSOCIATION:
-        yield from _association(obj, children)
+        yield from _association(obj, children, message.transaction)
     yield from _nested(obj, table)
 
 
@@ -189,27 +209,27 @@ _LABELS: Final = {
 }
 
 
-def _attribute(attribute: Attribute, table: Table, children: Children, transaction: Transaction) -> _Findings:
+def _attribute(attribute: Attribute, table: Table, children: Children, column: str) -> _Findings:
     rule = f"{table.prefix}-{attribute.name}-"
     place = f"{children.obj.id}/{attribute.name}"
-    if attribute.coding is Coding.NODE:
-        if attribute.prohibited(transaction) and attribute.key in children.nodes:
-            yield f"{rule}prohibited", place, ""
-        return
     if attribute.coding is Coding.AUTHOR:
         for author in children.classifications.get(attribute.key, ()):
             yield from _author(author, table.prefix, f"{children.obj.id}/")
         return
+    texts: tuple[str, ...] = ()
     if attribute.coding is Coding.CODE:
         count = len(children.classifications.get(attribute.key, ()))
-        texts: tuple[str, ...] = ()
+    elif attribute.coding is Coding.NODE:
+        count = int(attribute.key in children.nodes)
     else:
         texts = children.texts(attribute)
         count = len(texts)
     if not count:
-        if attribute.required(transaction):
+        if attribute.required(column):
             yield f"{rule}required", place, ""
         return
+    if attribute.prohibited(column):
+        yield f"{rule}prohibited", place, ""
     if count > 1 and f"{rule}single" in RULES:
         yield f"{rule}single", place, ""
     typed = CHECKS.get(attribute.type)
@@ -241,29 +261,35 @@ def _author(author: RegistryObject, prefix: str, here: str) -> _Findings:
             yield from _typed(typed, values, f"{prefix}-{name}-type", f"{here}{name}")
 
 
-def _document_entry(children: Children) -> _Findings:
+def _document_entry(children: Children, transaction: Transaction) -> _Findings:
     here = children.obj.id
-    if children.obj.attributes.get("objectType") == names.ON_DEMAND:
-        yield "DE-objectType-stable", f"{here}/objectType", ""
+    other, rule_id = _OTHER_TYPES.get(transaction, ("", ""))
+    if other and children.obj.attributes.get("objectType") == other:
+        yield rule_id, f"{here}/objectType", ""
     start, stop = (_time(children.slots.get(name, ())) for name in ("serviceStartTime", "serviceStopTime"))
-    if start is not None and stop is not None and start > stop:
+    # Compared as far as both are known: care that began at noon may well have ended "that day".
+    known = min(len(start), len(stop))
+    if start[:known] > stop[:known]:
         yield "DE-serviceTime-order", f"{here}/serviceStartTime", ""
     fields = Counter(value.partition("|")[0] for value in children.slots.get("sourcePatientInfo", ()))
     if fields["PID-7"] > 1 or fields["PID-8"] > 1:
         yield "DE-sourcePatientInfo-once", f"{here}/sourcePatientInfo", ""
 
 
-def _time(values: Sequence[str]) -> int | None:
+def _time(values: Sequence[str]) -> str:
+    """The first value when it is a time, else nothing."""
     try:
-        return dtm_low(values[0]) if values else None
-    except DataTypeError:
-        return None
+        dtm_low(values[0])
+    except (DataTypeError, IndexError):
+        return ""
+    return values[0]
 
 
-def _association(obj: RegistryObject, children: Children) -> _Findings:
+def _association(obj: RegistryObject, children: Children, transaction: Transaction) -> _Findings:
     kind = obj.attributes.get("associationType")
     if kind in _UPDATE_TYPES:
-        yield "AS-associationType-submission", f"{obj.id}/associationType", ""
+        if transaction not in _UPDATES:
+            yield "AS-associationType-submission", f"{obj.id}/associationType", ""
     elif kind is not None and kind not in _TYPES:
         yield "AS-associationType-known", f"{obj.id}/associationType", ""
     if kind == names.HAS_MEMBER and names.ASSOCIATION_DOCUMENTATION in children.classifications:
@@ -315,13 +341,18 @@ def _one_submission_set(message: _Message) -> _Findings:
         yield "submission-set-one", sets[1] if sets else "", ""
 
 
+def _some_document(message: _Message) -> _Findings:
+    if message.transaction == "ITI-61" and not any(message.of(attributes.DOCUMENT_ENTRY)):
+        yield "document-one", "", ""
+
+
 def _unique_ids(message: _Message) -> _Findings:
     seen: set[str] = set()
     for table, children in message.of(*_IDENTIFIED):
         own = dict.fromkeys(_identifier(table, children, "uniqueId"))
         for unique_id in own:
             if unique_id in seen:
-                yield "uniqueId-message", f"{children.obj.id}/uniqueId", unique_id
+                yield "uniqueId-message", f"{children.obj.id}/uniqueId", f"({unique_id})"
         seen.update(own)
 
 
@@ -364,7 +395,11 @@ def _members(message: _Message) -> _Findings:
         for _, children in message.of(table):
             if sets and children.obj.id not in in_set:
                 yield rule_id, children.obj.id, ""
+    linked: set[tuple[str, str]] = set()
     for link, source, target in links:
+        if source and target and (source, target) in linked:
+            yield "member-once", link.id, ""
+        linked.add((source, target))
         source_kind, target_kind = message.kind(source), message.kind(target)
         for end, kind in (("sourceObject", source_kind), ("targetObject", target_kind)):
             if not kind and link.attributes.get(end):
@@ -389,13 +424,20 @@ def _members(message: _Message) -> _Findings:
 
 def _relationships(message: _Message) -> _Findings:
     transformations = {a.attributes.get("sourceObject") for a in message.associations(names.XFRM)}
+    on_demand = {
+        children.obj.id
+        for _, children in message.of(attributes.DOCUMENT_ENTRY)
+        if children.obj.attributes.get("objectType") == names.ON_DEMAND
+    }
     for link in message.associations(*names.RELATIONSHIPS):
         source, target = link.attributes.get("sourceObject"), link.attributes.get("targetObject")
         if source and message.kind(source) != "DocumentEntry":
             yield "relationship-source", f"{link.id}/sourceObject", ""
+        kind = link.attributes["associationType"]
+        if kind == names.IS_SNAPSHOT_OF and source in on_demand:
+            yield "relationship-snapshot", f"{link.id}/sourceObject", ""
         if not target:
             continue
-        kind = link.attributes["associationType"]
         if kind in _TO_REGISTERED:
             if message.kind(target) != "registered":
                 yield "relationship-registered", f"{link.id}/targetObject", ""
@@ -405,11 +447,10 @@ def _relationships(message: _Message) -> _Findings:
             yield "relationship-addendum", f"{link.id}/targetObject", ""
 
 
-#: Rules about the message as a whole, in the order of their errors.
-_WHOLE: Final[tuple[Callable[[_Message], _Findings], ...]] = (
+#: Rules about the message as a whole, in the order of their errors; the first hold for updates too.
+_ANYWHERE: Final[tuple[Callable[[_Message], _Findings], ...]] = (
     _one_submission_set,
     _unique_ids,
     _patient_ids,
-    _members,
-    _relationships,
 )
+_WHOLE: Final = (*_ANYWHERE, _some_document, _members, _relationships)

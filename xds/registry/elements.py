@@ -8,6 +8,7 @@ here and nowhere else.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -59,29 +60,32 @@ _UPDATED_SLOT: Final = (
 )
 
 
-def stored(kind: int, obj: RegistryObject, ids: Mapping[str, str]) -> bytes:
+def stored(kind: int, obj: RegistryObject, ids: Mapping[str, str], version: int = 1) -> bytes:
     """The stored form of an object, compressed; `ids` maps ids as sent to UUIDs.
 
     Raises RegistryFailure for one that is too large: answers hold some objects in memory at a time.
     """
-    text = lasting(kind, obj, ids)
+    text = lasting(kind, obj, ids, version)
     if len(text) > MOST_BYTES:
         raise RegistryFailure(broken("registry-object-size", obj.id))
     return pack(text)
 
 
-def lasting(kind: int, obj: RegistryObject, ids: Mapping[str, str]) -> bytes:
+def lasting(kind: int, obj: RegistryObject, ids: Mapping[str, str], version: int = 1) -> bytes:
     """What of an object's element never changes."""
     form = _FORMS[kind]
     own = ids[obj.id]
     attributes = {name: value for name, value in obj.attributes.items() if name not in ("status", "home")}
     attributes["id"] = own
-    attributes.setdefault("objectType", names.OBJECT_TYPE + form.tag)
+    if kind != schema.KIND_DOCUMENT_ENTRY:  # whose objectType says something (ITI TF-3 4.2.3.1.2)
+        attributes["objectType"] = names.OBJECT_TYPE + form.tag
     for end in ("sourceObject", "targetObject"):
         if end in attributes:
             attributes[end] = ids.get(attributes[end], attributes[end])
     if form.versions:
-        attributes["lid"] = own  # a first version names the logical object after itself (XDS Metadata Update)
+        # A first version names the logical object after itself (XDS Metadata Update).
+        logical = attributes.get("lid", obj.id)
+        attributes["lid"] = ids.get(logical, logical)
     parts: list[str] = []
     write_attributes(parts, attributes)
     parts.append(">")
@@ -91,7 +95,7 @@ def lasting(kind: int, obj: RegistryObject, ids: Mapping[str, str]) -> bytes:
         obj,
         ids=ids,
         own_id=own,
-        version=1 if form.versions else None,
+        version=version if form.versions else None,
         omit_identifier=form.scheme,
         omit_slots=("lastUpdateTime",) if kind == schema.KIND_FOLDER else (),
     )
@@ -111,6 +115,23 @@ MOST_BYTES: Final = 1_000_000
 _PATIENT_ID: Final = 0x7FFF
 #: Objects made at a time: about 200 kB.
 _TOGETHER: Final = 25
+
+
+_NAMED: Final = re.compile(rb'(?<==")urn:uuid:[0-9a-f-]{36}(?=")')
+
+
+def renamed(body: bytes, uuids: Mapping[bytes, bytes]) -> bytes:
+    """The stored form of an association as that of another: other UUIDs for itself and for its ends."""
+    urns = {uuid_urn(old).encode(): uuid_urn(new).encode() for old, new in uuids.items()}
+    (text,) = unpack([bytes(body)])
+    return pack(_NAMED.sub(lambda found: urns.get(found[0], found[0]), text))
+
+
+def slot_texts(body: bytes, name: str) -> list[bytes]:
+    """What a stored form says in the slots of this name, as text: equal when the values are."""
+    (text,) = unpack([bytes(body)])
+    slot = re.escape(f'<rim:Slot name="{escape_attribute(name)}"'.encode())
+    return re.findall(slot + rb"[^>]*>(.*?)</rim:Slot>", text, re.DOTALL)
 
 
 def write(rows: Sequence[Sequence[Any]], codes: Codes) -> Iterator[list[bytes]]:

@@ -24,6 +24,11 @@ def pack(facets: Iterable[tuple[str, object]]) -> str:
     return _BETWEEN + _BETWEEN.join(packed) + _BETWEEN if packed else ""
 
 
+def numbers(packed: str, letter: str) -> list[int]:
+    """The numbers of the codes under a letter of a packed text."""
+    return [int(facet[1:]) for facet in packed.split(_BETWEEN) if facet.startswith(letter)]
+
+
 def is_one_of(letter: str, numbers: Sequence[int]) -> str:
     """A pattern for rows that have one of these numbers as a facet."""
     return f"{_BETWEEN}{letter}(?:{'|'.join(str(number) for number in numbers)}){_BETWEEN}"

@@ -8,11 +8,13 @@ submission that metadata.validation has not passed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from xds.errors import RegistryFailure
 from xds.metadata import names
+from xds.metadata.attributes import is_limited
 from xds.metadata.datatypes import dtm_low
 from xds.metadata.ebrim import fingerprint, new_id
 from xds.metadata.model import (
@@ -26,10 +28,11 @@ from xds.metadata.model import (
 )
 from xds.registry import facets
 from xds.registry.elements import stored
+from xds.registry.rules import broken
 from xds.store import codes as words
 from xds.store import schema
 from xds.store.codes import Word
-from xds.store.keys import new_key, now, unique_id_key, uuid_bytes
+from xds.store.keys import new_key, now, unique_id_key, uuid_bytes, uuid_urn
 
 #: association.type and document_entry.object_type in the database; a number is never given anew.
 ASSOCIATION_TYPES: Final = {
@@ -41,14 +44,14 @@ ASSOCIATION_TYPES: Final = {
     names.SIGNS: 6,
     names.IS_SNAPSHOT_OF: 7,
 }
+HAS_MEMBER: Final = ASSOCIATION_TYPES[names.HAS_MEMBER]
 OBJECT_TYPES: Final = {names.STABLE: 1, names.ON_DEMAND: 2}
 #: document_entry.availability; an entry that says nothing is online (XDS Metadata Update).
 AVAILABILITIES: Final = {None: schema.ONLINE, names.ONLINE: schema.ONLINE, names.OFFLINE: schema.OFFLINE}
 
-#: A set may take in, by reference, what is registered already.
-_MEMBERS_BY_REFERENCE: Final = (schema.KIND_DOCUMENT_ENTRY, schema.KIND_FOLDER, schema.KIND_ASSOCIATION)
-
 Row = dict[str, Any]
+#: The versions of a submission that is no update.
+_FIRST: Final[Mapping[str, int]] = {}
 Entry = SubmissionSet | DocumentEntry | Folder | Association
 
 
@@ -61,11 +64,13 @@ class Reference:
     location: str
     same_patient: bool = True
     object_type: int | None = None
+    original: bool = False  # must not be a transformation
+    new_in: bytes | None = None  # the folder that it must not be in yet
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A uniqueId that an object of the submission wants; `hash` and `size` are a document's."""
+    """A uniqueId that an object of the submission wants; `hash` and `size` are a stable document's."""
 
     key: bytes
     kind: int
@@ -91,7 +96,7 @@ class Prepared:
 
     `rows` are by table name; they lack the patient, and have words where the tables have their numbers
     (`numbered` puts these in). `new_uuids` gives the location of each new entryUUID; `grown_folders` are
-    existing folders that gain a document.
+    existing folders that gain a document; `uuids` are the objects' UUIDs by their ids as sent.
     """
 
     pid: str
@@ -104,10 +109,18 @@ class Prepared:
     new_uuids: Mapping[bytes, str]
     replacements: tuple[Replacement, ...]
     grown_folders: tuple[bytes, ...]
+    uuids: Mapping[str, str]
 
 
-def prepare(submission: Submission) -> Prepared:
-    """Everything about a valid submission that can be worked out before the patient is locked."""
+def prepare(
+    submission: Submission, versions: Mapping[str, int] = _FIRST, *, limited_metadata: bool = False
+) -> Prepared:
+    """Everything about a valid submission that can be worked out before the patient is locked.
+
+    `versions` has the version of each entry and folder, by its id as sent, that is not a first one.
+    `limited_metadata`: whether that is accepted. Codes that are left out are the word ("", ""): the columns
+    want one, and no query can name it. Raises RegistryFailure.
+    """
     the_set = submission.submission_set
     entries: list[Entry] = [
         the_set,
@@ -115,12 +128,21 @@ def prepare(submission: Submission) -> Prepared:
         *submission.folders,
         *submission.associations,
     ]
+    if not limited_metadata and (labelled := [each for each in entries if is_limited(_received(each))]):
+        raise RegistryFailure(
+            *(broken("registry-limited-metadata", f"{each.entry_uuid}/limitedMetadata") for each in labelled)
+        )
     uuids = {each.entry_uuid: _uuid_of(each.entry_uuid) for each in entries}
     same = fingerprint(map(_received, entries))
     set_row = _set_row(the_set, uuids) | {"fingerprint": same}
-    documents = [_document_row(each, uuids) for each in submission.document_entries]
-    folders = [_folder_row(each, uuids) for each in submission.folders]
-    associations = [_association_row(each, uuids) for each in submission.associations]
+    documents = [
+        _document_row(each, uuids, versions.get(each.entry_uuid, 1)) for each in submission.document_entries
+    ]
+    folders = [_folder_row(each, uuids, versions.get(each.entry_uuid, 1)) for each in submission.folders]
+    # The commands of an update are carried out, not stored.
+    associations = [
+        _association_row(each, uuids) for each in submission.associations if each.type in ASSOCIATION_TYPES
+    ]
     claims = [
         _claim(each, schema.KIND_DOCUMENT_ENTRY, row["doc_pk"], row["hash"], row["size"])
         for each, row in zip(submission.document_entries, documents, strict=True)
@@ -149,13 +171,17 @@ def prepare(submission: Submission) -> Prepared:
                 uuid_bytes(each.target), uuid_bytes(uuids[each.source]), f"{each.entry_uuid}/targetObject"
             )
             for each in submission.associations
-            if each.type in names.REPLACEMENTS
+            # An update may link what is registered already; that replaces nothing.
+            if each.type in names.REPLACEMENTS and each.source in uuids and each.target not in uuids
         ),
         grown_folders=tuple(
-            uuid_bytes(each.source)
-            for each in submission.associations
-            if each.type == names.HAS_MEMBER and each.source not in uuids
+            dict.fromkeys(
+                uuid_bytes(each.source)
+                for each in submission.associations
+                if each.type == names.HAS_MEMBER and each.source not in uuids
+            )
         ),
+        uuids=uuids,
     )
 
 
@@ -200,6 +226,12 @@ def _uuid_of(entry_uuid: str) -> str:
     return entry_uuid if entry_uuid.startswith("urn:uuid:") else new_id()
 
 
+def _logical(entry: DocumentEntry | Folder, uuids: Mapping[str, str]) -> bytes:
+    # A first version names the logical object after itself (XDS Metadata Update).
+    logical = entry.logical_id or entry.entry_uuid
+    return uuid_bytes(uuids.get(logical, logical))
+
+
 def _word(code: Code) -> Word:
     return Word(code.code, code.scheme)
 
@@ -208,13 +240,12 @@ def _home(home: str | None) -> Word | None:
     return Word(home, words.HOME) if home else None
 
 
-def _document_row(entry: DocumentEntry, uuids: Mapping[str, str]) -> Row:
-    own = uuid_bytes(uuids[entry.entry_uuid])
+def _document_row(entry: DocumentEntry, uuids: Mapping[str, str], version: int) -> Row:
     return {
         "doc_pk": new_key(),
-        "entry_uuid": own,
-        "logical_uuid": own,  # a first version names the logical document after itself (XDS Metadata Update)
-        "version": 1,
+        "entry_uuid": uuid_bytes(uuids[entry.entry_uuid]),
+        "logical_uuid": _logical(entry, uuids),
+        "version": version,
         "latest": 1,
         "status": schema.STATUS_APPROVED,  # whatever was sent (ITI TF-2 3.42.4.1.3.3.5)
         "availability": AVAILABILITIES[entry.document_availability],
@@ -239,7 +270,7 @@ def _document_row(entry: DocumentEntry, uuids: Mapping[str, str]) -> Row:
             *(("a", author.person) for author in entry.authors if author.person),
             *(("r", reference) for reference in entry.reference_ids),
         ),
-        "body": stored(schema.KIND_DOCUMENT_ENTRY, _received(entry), uuids),
+        "body": stored(schema.KIND_DOCUMENT_ENTRY, _received(entry), uuids, version),
     }
 
 
@@ -252,25 +283,25 @@ def _set_row(the_set: SubmissionSet, uuids: Mapping[str, str]) -> Row:
         "submission_time": _time(the_set.submission_time),
         "source_pk": Word(the_set.source_id, words.SOURCE),
         "content_type": _word(the_set.content_type_code),
+        "uid_key": unique_id_key(the_set.unique_id),
         "facets": tuple(("a", author.person) for author in the_set.authors if author.person),
         "body": stored(schema.KIND_SUBMISSION_SET, _received(the_set), uuids),
     }
 
 
-def _folder_row(each: Folder, uuids: Mapping[str, str]) -> Row:
-    own = uuid_bytes(uuids[each.entry_uuid])
+def _folder_row(each: Folder, uuids: Mapping[str, str], version: int) -> Row:
     return {
         "folder_pk": new_key(),
-        "entry_uuid": own,
-        "logical_uuid": own,
-        "version": 1,
+        "entry_uuid": uuid_bytes(uuids[each.entry_uuid]),
+        "logical_uuid": _logical(each, uuids),
+        "version": version,
         "latest": 1,
         "status": schema.STATUS_APPROVED,
         "home_pk": _home(each.home),
         "last_update_time": now(),
         "uid_key": unique_id_key(each.unique_id),
         "facets": tuple(("c", _word(code)) for code in each.codes),
-        "body": stored(schema.KIND_FOLDER, _received(each), uuids),
+        "body": stored(schema.KIND_FOLDER, _received(each), uuids, version),
     }
 
 
@@ -313,6 +344,11 @@ def link(source: str, target: str) -> Row:
     return _association_row(association, {own: own})
 
 
+def companions(set_uuid: bytes, memberships: Iterable[bytes]) -> list[Row]:
+    """For each folder membership the set's own link to it, which it must have (ITI TF-3 4.2.2.1.4)."""
+    return [link(uuid_urn(set_uuid), uuid_urn(each)) for each in memberships]
+
+
 def _references(submission: Submission, uuids: Mapping[str, str]) -> Iterator[Reference]:
     """What each association points at outside the submission (ITI TF-3 4.2.2, TF-2 3.42.4.1.3.4 and .5)."""
     documents, folders = (schema.KIND_DOCUMENT_ENTRY,), (schema.KIND_FOLDER,)
@@ -328,10 +364,13 @@ def _references(submission: Submission, uuids: Mapping[str, str]) -> Iterator[Re
                 uuid_bytes(each.target), documents, target, object_type=OBJECT_TYPES[names.ON_DEMAND]
             )
         elif each.source == set_id:
-            # A document by reference may be another patient's (ITI TF-3 4.2.2.1.1).
-            yield Reference(uuid_bytes(each.target), _MEMBERS_BY_REFERENCE, target, same_patient=False)
+            # The only member by reference is a document, and it may be another patient's (ITI TF-3 4.2.2.1).
+            yield Reference(uuid_bytes(each.target), documents, target, same_patient=False)
+        elif each.type == names.HAS_MEMBER:
+            folder = None if each.source in uuids else uuid_bytes(each.source)
+            yield Reference(uuid_bytes(each.target), documents, target, new_in=folder)
         else:
-            yield Reference(uuid_bytes(each.target), documents, target)
+            yield Reference(uuid_bytes(each.target), documents, target, original=each.type == names.APND)
 
 
 def _time(dtm: str | None) -> int | None:

@@ -8,31 +8,24 @@ the claim.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from sqlalchemy import (
-    Connection,
-    Integer,
-    bindparam,
-    cast,
-    insert,
-    literal,
-    null,
-    select,
-    union_all,
-    update,
-)
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from xds.errors import RegistryError, RegistryFailure
 from xds.metadata import names
 from xds.registry import patients
+from xds.registry.objects import KINDS, UUIDS, batches, ends_of, fetch, locate, looking_at
 from xds.registry.prepare import (
     ASSOCIATION_TYPES,
+    HAS_MEMBER,
     Claim,
     Prepared,
     Reference,
     Replacement,
+    Row,
+    companions,
     link,
     numbered,
     words_of,
@@ -53,17 +46,20 @@ from xds.store.schema import (
 )
 
 
-def register(connection: Connection, prepared: Prepared, codes: Codes) -> bool:
+def register(connection: Connection, prepared: Prepared, codes: Codes, domain: patients.Domain) -> bool:
     """Write a prepared submission; True when it was written, False when it is an identical repeat.
 
     Runs in the caller's write transaction. Raises RegistryFailure with every error found; the caller's
     transaction then rolls back and nothing has happened.
     """
-    patient_pk = patients.lock(connection, prepared.pid)
-    if _is_repeat(connection, prepared):
+    location = prepared.set_claim.location.rpartition("/")[0] + "/patientId"
+    _lock_others(connection, prepared)
+    patient_pk = patients.admit(connection, domain, prepared.pid, location)
+    if is_repeat(connection, prepared):
         return False
     errors = _check_references(connection, prepared, patient_pk)
-    again, claim_errors = _claim(connection, prepared, patient_pk)
+    errors += _check_replacements(connection, prepared, patient_pk)
+    again, claim_errors = claim(connection, prepared, patient_pk)
     errors += claim_errors
     if errors:
         raise RegistryFailure(*errors)
@@ -74,26 +70,29 @@ def register(connection: Connection, prepared: Prepared, codes: Codes) -> bool:
             ready = [numbered(row, numbers, patient_pk=patient_pk) for row in rows]
             if name == "document_entry":
                 ready = [{**row, "uid_first": int(row["doc_pk"] not in again)} for row in ready]
-            connection.execute(_INSERTS[name], ready)
-    if prepared.grown_folders:
-        connection.execute(_TOUCH_FOLDERS, {"uuids": list(prepared.grown_folders), "now": now()})
+            connection.execute(INSERTS[name], ready)
+    touch_folders(connection, prepared.grown_folders)
     for each in prepared.replacements:
         _replace(connection, prepared.set_uuid, patient_pk, each)
     return True
 
 
-_INSERTS: Final = {
-    "document_entry": insert(document_entry),
-    "submission_set": insert(submission_set),
-    "folder": insert(folder),
-    "association": insert(association),
-    "listed_code": insert(listed_code),
+#: By the names of the tables.
+INSERTS: Final = {
+    table.name: insert(table) for table in (*(kind.table for kind in KINDS.values()), listed_code)
 }
 _TOUCH_FOLDERS: Final = (
-    update(folder)
-    .where(folder.c.entry_uuid.in_(bindparam("uuids", expanding=True)))
-    .values(last_update_time=bindparam("now"))
+    update(folder).where(folder.c.entry_uuid.in_(UUIDS)).values(last_update_time=bindparam("now"))
 )
+
+
+def touch_folders(connection: Connection, uuids: Iterable[bytes]) -> None:
+    """These folders have gained a document: they are updated now (ITI TF-2 3.42.4.1.3.6)."""
+    time = now()
+    for some in batches(uuids):
+        connection.execute(_TOUCH_FOLDERS, {"uuids": some, "now": time})
+
+
 _SET_OF_CLAIM: Final = (
     select(submission_set.c.fingerprint)
     .join_from(
@@ -104,80 +103,102 @@ _SET_OF_CLAIM: Final = (
     )
     .where(uid_claim.c.key == bindparam("key"), uid_claim.c.kind == schema.KIND_SUBMISSION_SET)
 )
-_CLAIMED: Final = select(uid_claim).where(uid_claim.c.key.in_(bindparam("keys", expanding=True)))
+# Held until the submission is done: a removal (remove.py) must not give up a claim that it counts on.
+_CLAIMED: Final = (
+    select(uid_claim)
+    .where(uid_claim.c.key.in_(bindparam("keys", expanding=True)))
+    .order_by(uid_claim.c.key)
+    .with_for_update(read=True, key_share=True)
+)
 
 
-def _is_repeat(connection: Connection, prepared: Prepared) -> bool:
+def _lock_others(connection: Connection, prepared: Prepared) -> None:
+    """Lock the patients of what is taken in by reference, with our own, in order: it must not be removed
+    meanwhile.
+    """
+    taken = [each.uuid for each in prepared.references if not each.same_patient]
+
+    def look() -> tuple[None, set[int]]:
+        others = {row.survivor_pk for row in locate(connection, _OUTSIDE, taken).values()}
+        return None, others | patients.keys_of(connection, prepared.pid)
+
+    if taken:
+        patients.lock_until_settled(connection, look)
+
+
+def is_repeat(connection: Connection, prepared: Prepared) -> bool:
+    """Whether this very submission is registered already (docs/decisions/0007-idempotent-repeat.md)."""
     stored = connection.execute(_SET_OF_CLAIM, {"key": prepared.set_claim.key}).scalar_one_or_none()
     return stored is not None and bytes(stored) == prepared.fingerprint
 
 
-def _located(kind: int, table: Any, key: str, object_type: Any) -> Any:
-    return (
-        select(
-            literal(kind, Integer).label("kind"),
-            table.c.entry_uuid,
-            table.c.patient_pk,
-            patient.c.survivor_pk,
-            table.c[key].label("obj_pk"),
-            table.c.status,
-            object_type.label("object_type"),
-        )
-        .join_from(table, patient, table.c.patient_pk == patient.c.patient_pk)
-        .where(table.c.entry_uuid.in_(bindparam("uuids", expanding=True)))
-    )
-
-
-_LOCATE: Final = union_all(
-    _located(schema.KIND_DOCUMENT_ENTRY, document_entry, "doc_pk", document_entry.c.object_type),
-    _located(schema.KIND_SUBMISSION_SET, submission_set, "set_pk", cast(null(), Integer)),
-    _located(schema.KIND_FOLDER, folder, "folder_pk", cast(null(), Integer)),
-    _located(schema.KIND_ASSOCIATION, association, "assoc_pk", cast(null(), Integer)),
-)
-
-
-def locate(connection: Connection, uuids: Sequence[bytes]) -> dict[bytes, Any]:
-    """Rows (kind, patient_pk, survivor_pk, obj_pk, status, object_type) of the objects with these UUIDs."""
-    found: dict[bytes, Any] = {}
-    for start in range(0, len(uuids), 1000):
-        rows = connection.execute(_LOCATE, {"uuids": uuids[start : start + 1000]})
-        found.update({bytes(row.entry_uuid): row for row in rows})
-    return found
+_OUTSIDE: Final = looking_at("status", "object_type")
 
 
 def _check_references(connection: Connection, prepared: Prepared, patient_pk: int) -> list[RegistryError]:
-    known = locate(connection, [*prepared.new_uuids, *(each.uuid for each in prepared.references)])
+    references = prepared.references
+    known = locate(connection, _OUTSIDE, [*prepared.new_uuids, *(each.uuid for each in references)])
+    transformed = transformations_among(connection, (each.uuid for each in references if each.original))
+    filed = _folders_by_document(connection, (each.uuid for each in references if each.new_in is not None))
     errors = [
         broken("registry-entry-uuid-new", location)
         for new, location in prepared.new_uuids.items()
         if new in known
     ]
-    for each in prepared.references:
-        found = known.get(each.uuid)
-        rule = _broken_by(each, found if each.uuid not in prepared.new_uuids else None, patient_pk)
-        if rule:
-            errors.append(broken(rule, each.location, f"({uuid_urn(each.uuid)})"))
+    for each in references:
+        found = known.get(each.uuid) if each.uuid not in prepared.new_uuids else None
+        rules = list(_broken_by(each, found, patient_pk))
+        if each.original and each.uuid in transformed:
+            rules.append("registry-addendum")
+        if each.new_in is not None and (each.new_in, each.uuid) in filed:
+            rules.append("registry-member-once")
+        errors += [broken(rule, each.location, f"({uuid_urn(each.uuid)})") for rule in rules]
     return errors
 
 
-def _broken_by(each: Reference, found: Any, patient_pk: int) -> str:
-    """The rule that a reference breaks, in the order of ITI TF-2 3.42.4.1.3.5; empty when it is sound."""
+def _broken_by(each: Reference, found: Any, patient_pk: int) -> Iterator[str]:
+    """The rules that a reference breaks, in the order of ITI TF-2 3.42.4.1.3.5."""
     if found is None:
-        return "registry-reference-known"
-    if found.kind not in each.kinds or each.object_type not in (None, found.object_type):
-        return "registry-reference-kind"
-    if each.same_patient and found.survivor_pk != patient_pk:
-        return "registry-same-patient"
-    if found.status != schema.STATUS_APPROVED:
-        return (
-            "registry-document-approved"
-            if found.kind == schema.KIND_DOCUMENT_ENTRY
-            else "registry-folder-approved"
-        )
-    return ""
+        yield "registry-reference-known"
+    elif found.kind not in each.kinds:
+        yield "registry-reference-kind"
+    else:
+        if found.status != schema.STATUS_APPROVED:
+            is_document = found.kind == schema.KIND_DOCUMENT_ENTRY
+            yield "registry-document-approved" if is_document else "registry-folder-approved"
+        if each.same_patient and found.survivor_pk != patient_pk:
+            yield "registry-same-patient"
+        if each.object_type not in (None, found.object_type):
+            yield "registry-reference-kind"
 
 
-def _claim(
+_TRANSFORMED: Final = select(association.c.source_uuid).where(
+    association.c.source_uuid.in_(UUIDS),
+    association.c.type == ASSOCIATION_TYPES[names.XFRM],
+    association.c.status == schema.STATUS_APPROVED,
+)
+
+
+def transformations_among(connection: Connection, uuids: Iterable[bytes]) -> set[bytes]:
+    """Those of these documents that are transformations; what also replaces its origin is a document in its
+    own right (docs/transactions.md).
+    """
+    return {bytes(row.source_uuid) for row in fetch(connection, _TRANSFORMED, uuids)}
+
+
+_FILED: Final = select(association.c.source_uuid, association.c.target_uuid).where(
+    association.c.target_uuid.in_(UUIDS),
+    association.c.type == HAS_MEMBER,
+    association.c.status == schema.STATUS_APPROVED,
+)
+
+
+def _folders_by_document(connection: Connection, documents: Iterable[bytes]) -> set[tuple[bytes, bytes]]:
+    """(folder or submission set, document) of all approved memberships of these documents."""
+    return {ends_of(row) for row in fetch(connection, _FILED, documents)}
+
+
+def claim(
     connection: Connection, prepared: Prepared, patient_pk: int
 ) -> tuple[set[int], list[RegistryError]]:
     """Claim all uniqueIds at once; returns the keys of documents known with these bytes, and the errors."""
@@ -185,8 +206,8 @@ def _claim(
         (prepared.set_claim, *prepared.claims), key=lambda claim: claim.key
     )  # one order: no deadlocks
     statement = insert_new(uid_claim, connection.dialect).returning(uid_claim.c.key)
-    rows = [
-        {
+    rows = {
+        c.key: {
             "key": c.key,
             "kind": c.kind,
             "patient_pk": patient_pk,
@@ -195,23 +216,30 @@ def _claim(
             "size": c.size,
         }
         for c in claims
-    ]
-    won = {bytes(key) for key in connection.execute(statement, rows).scalars()}
-    lost = {claim.key: claim for claim in claims if claim.key not in won}
+    }
+    by_key = {claim.key: claim for claim in claims}
+    holders: list[Any] = []
+    while rows:
+        won = connection.execute(statement, list(rows.values())).scalars()
+        new = {bytes(key) for key in won}
+        rows = {key: row for key, row in rows.items() if key not in new}
+        # A new statement: it sees who won. Nobody there: the claim was given up in between, so try again.
+        for keys in batches(rows):
+            holders += connection.execute(_CLAIMED, {"keys": keys}).all()
+        known = {bytes(holder.key) for holder in holders}
+        rows = {key: row for key, row in rows.items() if key not in known}
     again: set[int] = set()
     errors: list[RegistryError] = []
-    if lost:
-        holders = connection.execute(_CLAIMED, {"keys": list(lost)})  # a new statement: it sees who won
-        for holder in sorted(holders, key=lambda row: lost[bytes(row.key)].obj_pk):
-            claim = lost[bytes(holder.key)]
-            found = _clash(claim, holder)
-            errors += found
-            if not found:
-                again.add(claim.obj_pk)
+    for holder in sorted(holders, key=lambda row: by_key[bytes(row.key)].obj_pk):
+        claim = by_key[bytes(holder.key)]
+        found = clash(claim, holder)
+        errors += found
+        if not found:
+            again.add(claim.obj_pk)
     return again, errors
 
 
-def _clash(claim: Claim, holder: Any) -> list[RegistryError]:
+def clash(claim: Claim, holder: Any) -> list[RegistryError]:
     """What is wrong with a uniqueId that is taken; codeContext names it, as ITI TF-2 3.42.4.1.3.3 asks."""
     unique_id = f"({claim.unique_id})"
     if claim.kind == schema.KIND_SUBMISSION_SET:
@@ -220,11 +248,13 @@ def _clash(claim: Claim, holder: Any) -> list[RegistryError]:
         rules = ["registry-folder-unique-id"]
     elif holder.kind != schema.KIND_DOCUMENT_ENTRY:
         rules = ["registry-document-unique-id-kind"]
+    elif (holder.hash is None) != (claim.hash is None):  # only on-demand documents have none
+        rules = ["registry-document-unique-id-type"]
     else:
         rules = []
         if holder.hash is not None and bytes(holder.hash) != claim.hash:
             rules.append("registry-document-same-hash")
-        if holder.size is not None and holder.size != claim.size:
+        if holder.size != claim.size:
             rules.append("registry-document-same-size")
     return [broken(rule, claim.location, unique_id) for rule in rules]
 
@@ -237,25 +267,61 @@ _DEPRECATE: Final = (
     )
     .values(status=schema.STATUS_DEPRECATED)
 )
-_DEPENDENTS: Final = select(association.c.source_uuid).where(
-    association.c.target_uuid.in_(bindparam("targets", expanding=True)),
-    association.c.type.in_((ASSOCIATION_TYPES[names.APND], ASSOCIATION_TYPES[names.XFRM])),
-    association.c.status == schema.STATUS_APPROVED,
+_DEPENDENTS: Final = (
+    select(document_entry.c.entry_uuid, document_entry.c.status, patient.c.survivor_pk)
+    .join_from(association, document_entry, association.c.source_uuid == document_entry.c.entry_uuid)
+    .join(patient, document_entry.c.patient_pk == patient.c.patient_pk)
+    .where(
+        association.c.target_uuid.in_(UUIDS),
+        association.c.type.in_((ASSOCIATION_TYPES[names.APND], ASSOCIATION_TYPES[names.XFRM])),
+        association.c.status == schema.STATUS_APPROVED,
+    )
 )
 _FOLDERS_OF: Final = (
-    select(folder.c.entry_uuid)
+    select(folder.c.entry_uuid, patient.c.survivor_pk)
     .join_from(association, folder, association.c.source_uuid == folder.c.entry_uuid)
+    .join(patient, folder.c.patient_pk == patient.c.patient_pk)
     .where(
         association.c.target_uuid == bindparam("target"),
-        association.c.type == ASSOCIATION_TYPES[names.HAS_MEMBER],
+        association.c.type == HAS_MEMBER,
         association.c.status == schema.STATUS_APPROVED,
         folder.c.status == schema.STATUS_APPROVED,
     )
 )
 
 
-def _folders_of(connection: Connection, document: bytes) -> set[bytes]:
-    return {bytes(each) for each in connection.execute(_FOLDERS_OF, {"target": document}).scalars()}
+def _folders_of(connection: Connection, document: bytes) -> dict[bytes, int]:
+    """The approved folders that a document is in, each with its surviving patient."""
+    found = connection.execute(_FOLDERS_OF, {"target": document})
+    return {bytes(row.entry_uuid): row.survivor_pk for row in found}
+
+
+def _hanging_on(connection: Connection, each: Replacement) -> dict[bytes, int]:
+    """The approved addenda and transformations of what is replaced, and of these, each with its surviving
+    patient. One that is deprecated is followed too: something may have been appended to it before.
+    """
+    seen = {each.replaced, each.replacement}
+    found: dict[bytes, int] = {}
+    reached = [each.replaced]
+    while reached:
+        rows = {bytes(row.entry_uuid): row for row in fetch(connection, _DEPENDENTS, reached)}
+        reached = sorted(rows.keys() - seen)
+        seen.update(reached)
+        found |= {own: rows[own].survivor_pk for own in reached if rows[own].status == schema.STATUS_APPROVED}
+    return found
+
+
+def _check_replacements(connection: Connection, prepared: Prepared, patient_pk: int) -> list[RegistryError]:
+    """Does all that a replacement changes belong to the patient?
+
+    Two patients that were one may be two again (patients.unmerge): only ours is locked, and must change.
+    """
+    errors = []
+    for each in prepared.replacements:
+        owners = _hanging_on(connection, each) | _folders_of(connection, each.replaced)
+        if strange := [uuid_urn(own) for own in sorted(owners) if owners[own] != patient_pk]:
+            errors.append(broken("registry-same-patient", each.location, f"({', '.join(strange)})"))
+    return errors
 
 
 def _replace(connection: Connection, set_uuid: bytes, patient_pk: int, each: Replacement) -> None:
@@ -268,20 +334,28 @@ def _replace(connection: Connection, set_uuid: bytes, patient_pk: int, each: Rep
     if connection.execute(_DEPRECATE, {"target": each.replaced}).rowcount != 1:
         detail = f"({uuid_urn(each.replaced)})"
         raise RegistryFailure(broken("registry-document-approved", each.location, detail))
-    seen = {each.replaced, each.replacement}
-    hanging = [each.replaced]
-    while hanging:
-        sources = connection.execute(_DEPENDENTS, {"targets": hanging}).scalars()
-        hanging = sorted({bytes(source) for source in sources} - seen)
-        seen.update(hanging)
-        for source in hanging:
-            connection.execute(_DEPRECATE, {"target": source})
-
+    if hanging := _hanging_on(connection, each):
+        connection.execute(_DEPRECATE, [{"target": own} for own in sorted(hanging)])
     # The folders it was in, but for those into which the submission itself puts the replacement.
-    folders = sorted(_folders_of(connection, each.replaced) - _folders_of(connection, each.replacement))
-    if folders:
-        members = [link(uuid_urn(own), uuid_urn(each.replacement)) for own in folders]
-        companions = [link(uuid_urn(set_uuid), uuid_urn(member["entry_uuid"])) for member in members]
-        rows = [{**row, "patient_pk": patient_pk} for row in (*members, *companions)]
-        connection.execute(_INSERTS["association"], rows)
-        connection.execute(_TOUCH_FOLDERS, {"uuids": folders, "now": now()})
+    holding = _folders_of(connection, each.replaced).keys() - _folders_of(connection, each.replacement).keys()
+    folders = sorted(holding)
+    members = [link(uuid_urn(own), uuid_urn(each.replacement)) for own in folders]
+    file_documents(connection, set_uuid, patient_pk, members, folders)
+
+
+def file_documents(
+    connection: Connection,
+    set_uuid: bytes,
+    patient_pk: int,
+    links: Sequence[Row],
+    folders: Iterable[bytes],
+    filed: Iterable[bytes] = (),
+) -> None:
+    """Store associations that the registry makes itself, for every membership the set's own link to it, and
+    the time of the folders that grow by them. `filed`: memberships that came in the message without a link.
+    """
+    memberships = [each["entry_uuid"] for each in links if each["type"] == HAS_MEMBER]
+    rows = [*links, *companions(set_uuid, [*filed, *memberships])]
+    if rows:
+        connection.execute(INSERTS["association"], [{**row, "patient_pk": patient_pk} for row in rows])
+    touch_folders(connection, folders)

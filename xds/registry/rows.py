@@ -2,8 +2,9 @@
 
 Stored queries select `document_rows(view)`, `set_rows(view)` … and join them with UNION ALL; elements.py
 writes the rows. With `view.leaf` a row is (kind, status, home_pk, pid, updated, body), else (kind,
-entry_uuid, home_pk). All of these, and the `…_ids` for the inner parts of a statement, carry the view's
-conditions: a query must never reach an object in another way.
+entry_uuid, home_pk). All of these, and the `…_ids` for the inner parts of a statement, carry the conditions
+that the view has for their kind: a query must never reach an object in another way. The visibility decides
+about documents and every link to one; a submission set or folder is shown, without what is hidden in it.
 """
 
 from __future__ import annotations
@@ -12,12 +13,16 @@ from operator import itemgetter
 from typing import Any, Final
 
 from sqlalchemy import (
+    CTE,
     BigInteger,
+    BindParameter,
     ColumnElement,
+    CompoundSelect,
     Integer,
     Select,
     Table,
     Text,
+    and_,
     cast,
     exists,
     literal_column,
@@ -26,7 +31,7 @@ from sqlalchemy import (
     true,
 )
 
-from xds.registry.view import View
+from xds.registry.view import Condition, View
 from xds.store import schema
 from xds.store.schema import (
     association,
@@ -83,7 +88,7 @@ def document_rows(view: View) -> Rows:
 
 
 def set_rows(view: View) -> Rows:
-    """Submission sets with their patient."""
+    """Submission sets with their patient; they have no versions, and no view hides one."""
     return _of_patient(_select(schema.KIND_SUBMISSION_SET, submission_set, view), submission_set)
 
 
@@ -99,13 +104,32 @@ def association_rows(view: View) -> Rows:
     return rows.select_from(association).where(*_associations(view))
 
 
+def step(rows: Rows | CompoundSelect[Any], name: str) -> CTE:
+    """An inner part of a statement, to be worked out by itself before what uses it.
+
+    PostgreSQL would otherwise join all parts at once and, beyond eight tables, in the order they are written.
+    """
+    return rows.cte(name).prefix_with("MATERIALIZED")
+
+
+def touching(
+    view: View, uuids: Rows | BindParameter[Any], *conditions: ColumnElement[bool]
+) -> tuple[Rows, Rows]:
+    """Associations with an end among the objects, each once: two row sets, as each end has its index."""
+    associations = association_rows(view).where(*conditions)
+    return (
+        associations.where(association.c.source_uuid.in_(uuids)),
+        associations.where(association.c.target_uuid.in_(uuids), association.c.source_uuid.not_in(uuids)),
+    )
+
+
 def document_ids(view: View) -> Rows:
     """The entryUUIDs of document entries, for the inner parts of a statement."""
     return select(document_entry.c.entry_uuid).where(*_documents(view))
 
 
-def set_ids(view: View) -> Rows:
-    """The entryUUIDs of submission sets."""
+def set_ids() -> Rows:
+    """The entryUUIDs of submission sets, which every view shows."""
     return select(submission_set.c.entry_uuid)
 
 
@@ -142,11 +166,23 @@ def _associations(view: View) -> list[ColumnElement[bool]]:
     if view.level == 1:
         conditions.append(association.c.status == _number(schema.STATUS_APPROVED))
     if view.visibility.condition is not None:
-        # A link to a document that may not be seen would tell that there is one.
-        end = document_entry.alias("end")
-        hidden = (end.c.entry_uuid == association.c.source_uuid) | (
-            end.c.entry_uuid == association.c.target_uuid
-        )
-        # IS NOT TRUE: a condition that comes to nothing for a row hides it, as it does above.
-        conditions.append(~exists().where(hidden, view.visibility.condition(end).is_not(true())))
+        # A link to a document that may not be seen would tell that there is one, and so would a set's link
+        # to such a link (ITI TF-3 4.2.2.1.4: the set has its folder memberships as members).
+        member = association.alias("member")
+        conditions += [
+            ~exists().where(_hidden_end(association, view.visibility.condition)),
+            ~exists().where(
+                _has_end(association, member.c.entry_uuid), _hidden_end(member, view.visibility.condition)
+            ),
+        ]
     return conditions
+
+
+def _has_end(link: Any, uuid: ColumnElement[Any]) -> ColumnElement[bool]:
+    return uuid.in_([link.c.source_uuid, link.c.target_uuid])
+
+
+def _hidden_end(link: Any, condition: Condition) -> ColumnElement[bool]:
+    end = document_entry.alias("end")
+    # IS NOT TRUE: a condition that comes to nothing for a row hides it, as it does in document_rows.
+    return and_(_has_end(link, end.c.entry_uuid), condition(end).is_not(true()))

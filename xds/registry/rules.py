@@ -13,11 +13,39 @@ from xds.errors import Code, RegistryError
 from xds.metadata.rules import Rule
 
 _PARAMETERS: Final = "ITI TF-2 3.18.4.1.2.3.5"
+_REMOVE: Final = "ITI TF-2 3.62.4.1.3"
 
 RULES: Final[Mapping[str, Rule]] = {
+    "registry-patient-known": Rule(
+        "The patient id must be known here (patients.source): a valid national number under its own"
+        " authority's OID, or an id that the identity feed has announced.",
+        "ITI TF-2 3.42.4.1.3.3.2",
+        Code.UNKNOWN_PATIENT_ID,
+    ),
     "registry-patient-merged": Rule(
-        "The patient id has been merged into another: submit under the surviving id.",
+        "The patient id has been merged into another: use the surviving id.",
         "ITI TF-2 3.8.4.2.4",
+        Code.UNKNOWN_PATIENT_ID,
+    ),
+    "registry-merge-self": Rule(
+        "A patient id must not be merged into itself: name the id that goes and the id that stays.",
+        "ITI TF-2 3.8.4.2.4",
+        Code.REGISTRY_ERROR,
+    ),
+    "registry-merge-subsumed": Rule(
+        "A patient id must be merged once: this one has been merged already.",
+        "ITI TF-2 3.8.4.2.4",
+        Code.UNKNOWN_PATIENT_ID,
+    ),
+    "registry-merge-surviving": Rule(
+        "The surviving patient id must be active: this one has itself been merged into another,"
+        " so merge into that one.",
+        "ITI TF-2 3.8.4.2.4",
+        Code.UNKNOWN_PATIENT_ID,
+    ),
+    "registry-merge-undone": Rule(
+        "Only a patient id that is merged into another can be taken back: list the merges to find it.",
+        "this registry's own",
         Code.UNKNOWN_PATIENT_ID,
     ),
     "registry-object-size": Rule(
@@ -32,6 +60,17 @@ RULES: Final[Mapping[str, Rule]] = {
         "ITI TF-2 3.42.4.1.3.7",
         Code.REGISTRY_METADATA_ERROR,
     ),
+    "registry-limited-metadata": Rule(
+        "This registry does not accept limited metadata (registry.limited_metadata): take out the label"
+        " limitedMetadata and send complete metadata.",
+        "ITI TF-3 4.3.1-3",
+        Code.REGISTRY_METADATA_ERROR,
+    ),
+    "registry-addendum": Rule(
+        "An addendum must belong to the original document: a transformation (XFRM) is not appended to.",
+        "ITI TF-3 4.2.2.2.1",
+        Code.REGISTRY_METADATA_ERROR,
+    ),
     "registry-reference-known": Rule(
         "An object that is named by UUID must be in the submission or in the registry.",
         "ITI TF-2 3.42.4.1.3.5",
@@ -43,9 +82,15 @@ RULES: Final[Mapping[str, Rule]] = {
         Code.REGISTRY_METADATA_ERROR,
     ),
     "registry-same-patient": Rule(
-        "Related documents, and a folder and its documents, must belong to one patient.",
+        "Related documents, and a folder and its documents, must belong to one patient, and so must all that"
+        " hangs on a document that is replaced.",
         "ITI TF-2 3.42.4.1.3.5",
         Code.PATIENT_ID_DOES_NOT_MATCH,
+    ),
+    "registry-member-once": Rule(
+        "A document must be filed in a folder once: it is in this one already, so take the membership out.",
+        "ITI TF-3 4.2.2.1.3",
+        Code.REGISTRY_METADATA_ERROR,
     ),
     "registry-document-approved": Rule(
         "An association must not refer to a deprecated document: refer to the entry that replaced it.",
@@ -73,6 +118,11 @@ RULES: Final[Mapping[str, Rule]] = {
         "ITI TF-3 4.2.3.2.26",
         Code.REGISTRY_METADATA_ERROR,
     ),
+    "registry-document-unique-id-type": Rule(
+        "A stable and an on-demand document must not have the same uniqueId: give the new one its own.",
+        "ITI TF-2 3.61.4.1.3",
+        Code.REGISTRY_METADATA_ERROR,
+    ),
     "registry-document-same-hash": Rule(
         "A DocumentEntry.uniqueId that is known must come with the same hash:"
         " a changed document needs a new uniqueId.",
@@ -85,13 +135,41 @@ RULES: Final[Mapping[str, Rule]] = {
         "ITI TF-2 3.42.4.1.3.3.1",
         Code.NON_IDENTICAL_SIZE,
     ),
+    "remove-known": Rule(
+        "An object that is to be removed must be in the registry: give its entryUUID.",
+        _REMOVE,
+        Code.UNRESOLVED_REFERENCE,
+    ),
+    "remove-referenced": Rule(
+        "An object must not be removed while an association that stays names it: name its associations too.",
+        _REMOVE,
+        Code.REFERENCES_EXIST,
+    ),
+    "remove-source": Rule(
+        "A transformation, signature or snapshot must not be parted from its origin:"
+        " name the document that is the association's source too.",
+        _REMOVE,
+        Code.REFERENCES_EXIST,
+    ),
+    "remove-versions": Rule(
+        "The versions of a document entry or folder must be removed together: name the others too.",
+        "this registry's own rule; IHE is silent (docs/removal.md)",
+        Code.REFERENCES_EXIST,
+    ),
+    "remove-orphan": Rule(
+        "No object that stays may lose its last association:"
+        " name the object too, or leave it an association.",
+        _REMOVE,
+        Code.UNREFERENCED_OBJECT,
+    ),
     "query-known": Rule(
-        "The AdhocQuery id must be that of a stored query of this registry.",
+        "The AdhocQuery id must be that of a stored query of this transaction: ITI-51 has the queries for"
+        " multiple patients, ITI-18 all others.",
         "ITI TF-2 3.18.4.1.2.4",
         Code.UNKNOWN_STORED_QUERY,
     ),
     "query-return-type": Rule(
-        "The returnType must be LeafClass or ObjectRef.", "ITI TF-2 3.18.4.1.2.6", Code.REGISTRY_ERROR
+        "The returnType must be LeafClass or ObjectRef.", "ITI TF-2 3.18.4.1.2.3.1", Code.REGISTRY_ERROR
     ),
     "query-parameter-required": Rule(
         "A required parameter must be given, with a value that is understood.",
@@ -101,6 +179,11 @@ RULES: Final[Mapping[str, Rule]] = {
     "query-parameter-alternatives": Rule(
         "Of parameters that take each other's place, one must be given.",
         "ITI TF-2 3.18.4.1.2.3.7",
+        Code.STORED_QUERY_MISSING_PARAM,
+    ),
+    "query-parameter-some": Rule(
+        "At least one of the parameters that narrow a query over all patients must be given.",
+        "ITI TF-2 3.51.4.1.2.1.1 and 3.51.4.1.2.1.2",
         Code.STORED_QUERY_MISSING_PARAM,
     ),
     "query-parameter-exclusive": Rule(
@@ -122,16 +205,39 @@ RULES: Final[Mapping[str, Rule]] = {
         "this registry's own limit",
         Code.STORED_QUERY_PARAM_NUMBER,
     ),
+    "query-values-many": Rule(
+        "All parameters together must not have more than 8,192 values, nor patterns for LIKE of more than"
+        " 8,000 characters: ask in several queries.",
+        "this registry's own limit",
+        Code.STORED_QUERY_PARAM_NUMBER,
+    ),
     "query-parameter-value": Rule(
         "A value is not written as its type asks: strings stand in single quotes, lists in parentheses,"
-        " codes as code^^codingScheme, times as DTM, entry ids as urn:uuid:.",
+        " codes as code^^codingScheme, patient ids as id^^^&OID&ISO, times as DTM, entry ids as urn:uuid:.",
         _PARAMETERS,
         Code.REGISTRY_ERROR,
+    ),
+    "query-metadata-level": Rule(
+        "A logicalID is asked for at metadata level 2 only: send $MetadataLevel 2 too.",
+        "XDS Metadata Update 3.18.4.1.2.3",
+        Code.REGISTRY_ERROR,
+    ),
+    "query-home": Rule(
+        "The AdhocQuery home must be this community's id, or be left out: ask another community through a"
+        " gateway.",
+        "ITI TF-2 3.18.4.1.2.3.8",
+        Code.UNKNOWN_COMMUNITY,
+    ),
+    "query-too-many": Rule(
+        "There is more than one answer may hold (registry.results), and this is only a part of it: narrow the"
+        " query, by time, class, type or status, until this warning is gone.",
+        "ITI TF-3 table 4.2.4.1-2",
+        Code.TOO_MANY_RESULTS,
     ),
     "query-single-patient": Rule(
         "A query by id that returns full objects must not mix patients: ask for each patient's by themselves,"
         " or for ObjectRef.",
-        "ITI TF-2 3.18.4.1.2.3.8",
+        "ITI TF-2 3.18.4.1.2.3.7.5, .6 and .8 to .11, notes",
         Code.RESULT_NOT_SINGLE_PATIENT,
     ),
 }

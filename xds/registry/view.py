@@ -1,8 +1,8 @@
 """How an answer looks at the registry: full objects or references, which versions, and what may be seen.
 
-Every statement of queries/ is built for a `View`, and rows.py puts its conditions on every registry object
-that the statement touches, also on those it only passes through: this is the place of gate 2 in the SQL.
-A `Visibility` is made by the access rules for one caller; it must never be left out, so it has no default.
+Every statement of queries/ is built for a `View`, and rows.py puts its conditions on what the statement
+touches, also on what it only passes through: this is the place of gate 2 in the SQL. A `Visibility` is made
+by the access rules for one caller; it must never be left out, so it has no default.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ Condition = Callable[[Any], ColumnElement[bool]]
 
 @dataclass(frozen=True, slots=True)
 class Visibility:
-    """Which document entries a caller may see, as SQL with bound values.
+    """Which document entries a caller may see, as SQL with bound values; links to others are hidden too.
+
+    Submission sets and folders are shown, without what is hidden in them.
 
     `name` stands for the condition's text: equal names must mean equal texts, as statements are kept by it.
     `values` are bound when the statement is run. Without a condition everything is seen.
@@ -28,6 +30,16 @@ class Visibility:
     name: str
     condition: Condition | None = field(default=None, compare=False)
     values: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    def __post_init__(self) -> None:
+        # Statements know lists of one or more: a list of nothing becomes NULL, which is in no list and equals
+        # nothing, so it shows nothing.
+        listed = {
+            name: list(value) or [None]
+            for name, value in self.values.items()
+            if isinstance(value, list | tuple | set | frozenset)
+        }
+        object.__setattr__(self, "values", {**self.values, **listed})
 
 
 #: Where systems trust each other (access.ticket = none), and for the node's own look at what it holds.

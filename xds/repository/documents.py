@@ -1,8 +1,9 @@
 """The document repository: which bytes belong to which DocumentEntry.uniqueId.
 
-The transactions call `put`, `record` and `find`. Bytes are put first and are invisible until `record` has
-written their row in the same database transaction that registers the metadata; what a crash leaves is for
-sweep.py. It must never change a byte, and never hand out bytes that are not the ones it took in.
+The transactions call `put`, `record`, `find` and `withdraw`. Bytes are put first and are invisible until
+`record` has written their row in the same database transaction that registers the metadata; they are removed
+when `withdraw` has taken the row away. What a crash leaves is for sweep.py. It must never change a byte, and
+never hand out bytes that are not the ones it took in.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from xds.errors import XdsError
 from xds.repository.store import DocumentStore
@@ -29,6 +30,13 @@ _HEAL: Final = (
     .values(blob_key=bindparam("key"))
 )
 _FIND: Final = select(stored_document).where(stored_document.c.doc_uid.in_(bindparam("uids", expanding=True)))
+#: So that a row which a submission counts on is not withdrawn before the submission is done.
+_HOLD: Final = _FIND.with_for_update(key_share=True)
+_WITHDRAW: Final = (
+    delete(stored_document)
+    .where(stored_document.c.doc_uid.in_(bindparam("uids", expanding=True)))
+    .returning(stored_document.c.doc_uid, stored_document.c.blob_key)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,32 +131,36 @@ class Repository:
         """
         if not documents:
             return []
+        statement = insert_new(stored_document, connection.dialect).returning(stored_document.c.blob_key)
+        waiting = {each.unique_id: each for each in sorted(documents, key=lambda each: each.unique_id)}
+        unneeded = []
+        while waiting:
+            recorded = set(connection.execute(statement, [_row(each) for each in waiting.values()]).scalars())
+            waiting = {own: each for own, each in waiting.items() if each.key not in recorded}
+            # What is known and is not found has been withdrawn in between: then it is new after all.
+            for row in connection.execute(_HOLD, {"uids": list(waiting)}).all() if waiting else ():
+                new = waiting.pop(row.doc_uid)
+                if bytes(row.sha256) != bytes.fromhex(new.sha256):
+                    raise OtherBytes(new.unique_id)
+                if new.unique_id in damaged:
+                    connection.execute(_HEAL, {"uid": new.unique_id, "key": new.key})
+                unneeded.append(row.blob_key if new.unique_id in damaged else new.key)
+        # Now a sweep waits for our rows, or we have waited for it.
         if any(self.store.size(each.key) != each.size for each in documents):
             raise DamagedDocument  # swept away under our hands: sweep.py was given too short a grace time
-        rows = [
-            {
-                "doc_uid": each.unique_id,
-                "blob_key": each.key,
-                "sha1": bytes.fromhex(each.sha1),
-                "sha256": bytes.fromhex(each.sha256),
-                "size": each.size,
-                "mime": each.mime_type,
-                "stored_at": now(),
-            }
-            for each in documents
-        ]
-        statement = insert_new(stored_document, connection.dialect).returning(stored_document.c.blob_key)
-        recorded = set(connection.execute(statement, rows).scalars())
-        known = {each.unique_id: each for each in documents if each.key not in recorded}
-        unneeded = []
-        for row in connection.execute(_FIND, {"uids": list(known)}) if known else ():
-            new = known[row.doc_uid]
-            if bytes(row.sha256) != bytes.fromhex(new.sha256):
-                raise OtherBytes(new.unique_id)
-            if new.unique_id in damaged:
-                connection.execute(_HEAL, {"uid": new.unique_id, "key": new.key})
-            unneeded.append(row.blob_key if new.unique_id in damaged else new.key)
         return unneeded
+
+    def withdraw(self, connection: Connection, unique_ids: Iterable[str]) -> dict[str, str]:
+        """Take the rows of documents away, in the caller's transaction: uniqueId -> key of each that had one.
+
+        Their bytes are to be removed after the commit; what a crash in between leaves is for the sweep.
+        """
+        listed = sorted(set(unique_ids))
+        gone: dict[str, str] = {}
+        for start in range(0, len(listed), 500):
+            rows = connection.execute(_WITHDRAW, {"uids": listed[start : start + 500]})
+            gone |= {row.doc_uid: row.blob_key for row in rows}
+        return gone
 
     def remove(self, keys: Iterable[str]) -> None:
         """Delete bytes that nobody's row points at."""
@@ -193,3 +205,15 @@ class Repository:
         with self.store.open(document.key) as file:
             while chunk := file.read(_CHUNK):
                 yield chunk
+
+
+def _row(document: PutDocument) -> dict[str, Any]:
+    return {
+        "doc_uid": document.unique_id,
+        "blob_key": document.key,
+        "sha1": bytes.fromhex(document.sha1),
+        "sha256": bytes.fromhex(document.sha256),
+        "size": document.size,
+        "mime": document.mime_type,
+        "stored_at": now(),
+    }

@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import islice
 from typing import Final
 
-from sqlalchemy import bindparam, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from xds.errors import XdsError
 from xds.repository.store import DocumentStore
 from xds.store.database import Database
+from xds.store.dialect import insert_new
 from xds.store.schema import maintenance, stored_document
 
 _NAME: Final = "sweep: hours before this are done"
@@ -25,6 +27,10 @@ _WATERMARK: Final = select(maintenance.c.value).where(maintenance.c.name == _NAM
 _FEW: Final = 100
 _KNOWN: Final = select(stored_document.c.blob_key).where(
     stored_document.c.blob_key.in_(bindparam("keys", expanding=True))
+)
+_DONE: Final = update(maintenance).where(maintenance.c.name == _NAME).values(value=bindparam("done"))
+_UNCLAIM: Final = delete(stored_document).where(
+    stored_document.c.doc_uid.in_(bindparam("keys", expanding=True))
 )
 
 
@@ -73,22 +79,36 @@ def sweep(
         file.discard()
         staged, size = staged + 1, size + file.size
     for keys in _batches(strays, 500):
-        # Alone with the database: what has no row now and is removed here is missed by `Repository.record`,
-        # which then refuses, so that even too short a grace time never loses an acknowledged document.
-        with database.write() as connection:
-            known = set(connection.execute(_KNOWN, {"keys": keys}).scalars())
-            for key in keys:
-                if key not in known:
-                    size += store.size(key) or 0
-                    store.remove(key)
-                    unregistered += 1
+        for removed in database.transact(partial(_remove, store=store, keys=keys)):
+            unregistered, size = unregistered + 1, size + removed
     # An hour is done when nothing can be put in it any more and all of it was old enough to be looked at.
     done = (before - timedelta(hours=1)).strftime("%Y/%m/%d/%H")
     if done > since:
         with database.write() as connection:
-            connection.execute(delete(maintenance).where(maintenance.c.name == _NAME))
-            connection.execute(insert(maintenance), {"name": _NAME, "value": done})
+            connection.execute(insert_new(maintenance, connection.dialect), {"name": _NAME, "value": done})
+            connection.execute(_DONE, {"done": done})
     return Swept(staged, unregistered, size)
+
+
+def _remove(connection: Connection, store: DocumentStore, keys: list[str]) -> list[int]:
+    """Remove those of the documents that have no row; the bytes of each.
+
+    Their keys are claimed first, by rows that nobody ever sees: whoever is recording one of them is waited
+    for, and whoever comes later waits for us and then misses the bytes. So even too short a grace time never
+    loses an acknowledged document.
+    """
+    claims = [
+        {"doc_uid": key, "blob_key": key, "sha1": b"", "sha256": b"", "size": 0, "mime": "", "stored_at": 0}
+        for key in sorted(keys)
+    ]
+    statement = insert_new(stored_document, connection.dialect).returning(stored_document.c.blob_key)
+    claimed = connection.execute(statement, claims).scalars().all()
+    sizes = []
+    for key in claimed:
+        sizes.append(store.size(key) or 0)
+        store.remove(key)
+    connection.execute(_UNCLAIM, {"keys": claimed})
+    return sizes
 
 
 def _batches(keys: Iterable[str], size: int) -> Iterator[list[str]]:

@@ -1,62 +1,71 @@
-"""The database: how it is opened, read and written, on SQLite now and on other engines through SQLAlchemy.
+"""The database: how it is opened, read, written and migrated, on SQLite or on PostgreSQL.
 
-The registry and the repository get their connections here and nowhere else.
-A reader never blocks; a writer is alone (SQLite) or alone on its patient (registry/register.py says how).
-It must never hold a statement about documents.
+The registry and the repository get their connections here and nowhere else; sqlite.py and postgresql.py know
+what is special about each. A reader never blocks; a writer is alone (SQLite) or alone on its patient
+(registry/register.py says how). It must never hold a statement about documents.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
-import sqlite3
-import threading
+import random
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import (
-    BindParameter,
-    Connection,
-    Engine,
-    Executable,
-    create_engine,
-    event,
-    make_url,
-)
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import URL, BindParameter, Connection, Engine, Executable, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
-from xds.errors import SettingsError, XdsError
+from xds.errors import SettingsError
+from xds.store.postgresql import Postgresql
+from xds.store.sqlite import Sqlite
+from xds.store.trouble import DatabaseBusy, was_broken_off
 
 T = TypeVar("T")
 
 _MIGRATIONS: Final = Path(__file__).with_name("migrations")
 
-#: synchronous=FULL: a registry that has answered Success must not forget, not even at power loss.
-#: journal_mode WAL: readers go on beside the one writer. Values from measurement, see docs/decisions/.
-_PRAGMAS: Final = (
-    "journal_mode=WAL",
-    "synchronous=FULL",
-    "busy_timeout=30000",
-    "foreign_keys=ON",
-    "cache_size=-4096",
-    "mmap_size=1073741824",
-    "wal_autocheckpoint=4000",
-    "journal_size_limit=67108864",
-    "case_sensitive_like=ON",
-)
+#: How often a transaction is begun that the server breaks off for another's sake, and the longest pause
+#: between two attempts, in seconds.
+_ATTEMPTS: Final = 5
+_PAUSE: Final = 0.05
 
 
-#: How long a writer waits for its turn, and SQLite for a lock.
-_WAIT_SECONDS: Final = 30.0
+class Kind(Protocol):
+    """What differs between SQLite and PostgreSQL."""
+
+    @property
+    def readers(self) -> Engine:
+        """Connections for single statements, without BEGIN and COMMIT."""
+
+    @property
+    def writers(self) -> Engine:
+        """Connections for write transactions."""
+
+    def fetch(self, text: str, values: tuple[Any, ...]) -> list[Any]:
+        """All rows of one statement, straight from the driver. Raises OperationalError as SQLAlchemy does."""
+
+    def turn(self) -> AbstractContextManager[None]:
+        """The right to begin a write transaction. Raises DatabaseBusy."""
+
+    def migration(self) -> AbstractContextManager[Connection]:
+        """A transaction in which this process is the only one that migrates."""
+
+    def exists(self) -> bool:
+        """Whether there is a database to look into; asking makes none."""
+
+    def close(self) -> None:
+        """Close every connection that is not in use."""
+
+
+_KINDS: Final[Mapping[str, Callable[[URL, int], Kind]]] = {"sqlite": Sqlite, "postgresql": Postgresql}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,31 +98,33 @@ def _constant(name: str, bind: BindParameter[Any]) -> Iterator[tuple[str, Any]]:
 
 
 class Database:
-    """One engine and the ways to use it: `fetch`, `read`, `write`.
+    """One database and the ways to use it: `fetch`, `read`, `write`, `transact`.
 
-    Safe to share between threads; each worker process opens its own.
+    Safe to share between threads; each worker process opens its own. `connections` bounds those to a server,
+    for reading and for writing each. Raises SettingsError for a URL that cannot be used.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, connections: int = 8) -> None:
         try:
             self.url = make_url(url)
         except ArgumentError:
             raise SettingsError(
                 "store.database is not a database URL; write e.g. sqlite:////var/lib/xds/xds.db"
             ) from None
-        if self.url.get_backend_name() != "sqlite":
-            raise SettingsError("store.database: this version runs on SQLite only; write sqlite:///…")
-        if not self.url.database or self.url.database == ":memory:":
-            raise SettingsError("store.database: SQLite needs a file, e.g. sqlite:////var/lib/xds/xds.db")
-        self.path = Path(self.url.database)
-        # As many connections as threads ask for, the warm ones first.
-        self.engine: Engine = create_engine(self.url, pool_size=8, max_overflow=-1, pool_use_lifo=True)
-        event.listen(self.engine, "connect", _connect)
-        event.listen(self.engine, "begin", _begin)
-        self._readers = self.engine.execution_options(xds_begin=None)
-        self._writers = self.engine.execution_options(xds_begin="BEGIN IMMEDIATE")
-        self._ready: deque[Any] = deque()
-        self._queue = _Queue(self.path.with_name(self.path.name + ".lock"))
+        kind = _KINDS.get(self.url.get_backend_name())
+        if kind is None:
+            raise SettingsError("store.database: write sqlite:///… or postgresql+psycopg://…")
+        self._kind: Kind = kind(self.url, connections)
+
+    @property
+    def engine(self) -> Engine:
+        """SQLAlchemy's engine, for its dialect."""
+        return self._kind.writers
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the database is the node's own file, which no other program looks after."""
+        return isinstance(self._kind, Sqlite)
 
     def compile(self, statement: Executable, bound: Mapping[str, Any]) -> Compiled:
         """The text of a statement for values like `bound`: lists may be shorter later, not longer."""
@@ -137,38 +148,20 @@ class Database:
         )
 
     def fetch(self, compiled: Compiled, bound: Mapping[str, Any]) -> list[Any]:
-        """All rows of one compiled statement, as plain tuples.
-
-        The hot path of every read: it goes to the driver, on a connection that is kept ready for it.
-        """
-        try:
-            raw = self._ready.pop()
-        except IndexError:
-            raw = self._raw_connection()
-        try:
-            rows: list[Any] = raw.execute(compiled.text, compiled.values(bound)).fetchall()
-        except BaseException:
-            raw.close()
-            raise
-        self._ready.append(raw)
-        return rows
-
-    def _raw_connection(self) -> Any:
-        pooled = self.engine.raw_connection()
-        raw = pooled.driver_connection
-        pooled.detach()
-        return raw
+        """All rows of one compiled statement, as plain tuples: the hot path of every read."""
+        with _waiting():
+            return self._kind.fetch(compiled.text, compiled.values(bound))
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A connection for one statement; costs no BEGIN and no COMMIT."""
-        with self._readers.connect() as connection:
+        """A connection for single statements; costs no BEGIN and no COMMIT."""
+        with _waiting(), self._kind.readers.connect() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """One write transaction: committed when the block ends, rolled back when it raises."""
-        with self._queue.turn(), self._writers.begin() as connection:
+        with _waiting(), self._kind.turn(), self._kind.writers.begin() as connection:
             yield connection
 
     def transact(self, work: Callable[[Connection], T]) -> T:
@@ -177,26 +170,28 @@ class Database:
         `work` may be called again from the start when the engine breaks a transaction off for another's sake,
         so it must do nothing but work on the database.
         """
+        for _ in range(_ATTEMPTS - 1):
+            try:
+                with self.write() as connection:
+                    return work(connection)
+            except DBAPIError as error:
+                if not was_broken_off(error):
+                    raise
+            time.sleep(random.uniform(0, _PAUSE))
         with self.write() as connection:
             return work(connection)
 
     def migrate(self) -> None:
         """Bring the schema to this version; all or nothing, safe to call from several processes."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self._queue.turn(), self.engine.connect() as connection:
-            # A table copy under foreign_keys=ON deletes child rows silently; the pragma works outside
-            # transactions only.
-            raw: Any = connection.connection.dbapi_connection
-            raw.execute("PRAGMA foreign_keys=OFF")
-            try:
-                with connection.execution_options(xds_begin="BEGIN IMMEDIATE").begin():
-                    command.upgrade(_alembic(connection), "head")
-            finally:
-                raw.execute("PRAGMA foreign_keys=ON")
+        with self._kind.migration() as connection:
+            config = Config()
+            config.set_main_option("script_location", str(_MIGRATIONS))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
 
     def is_current(self) -> bool:
         """Whether the schema is the one this version needs."""
-        if not self.path.exists():
+        if not self._kind.exists():
             return False
         with self.read() as connection:
             here = MigrationContext.configure(connection).get_current_revision()
@@ -204,69 +199,13 @@ class Database:
 
     def close(self) -> None:
         """Close every connection that is not in use."""
-        while self._ready:
-            self._ready.pop().close()
-        self.engine.dispose()
+        self._kind.close()
 
 
-def _alembic(connection: Connection) -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS))
-    config.attributes["connection"] = connection
-    return config
-
-
-def _connect(raw: sqlite3.Connection, record: Any) -> None:
-    # We send BEGIN ourselves: the driver's own is neither atomic for DDL nor IMMEDIATE.
-    raw.isolation_level = None
-    for pragma in _PRAGMAS:
-        raw.execute(f"PRAGMA {pragma}")
-
-
-def _begin(connection: Connection) -> None:
-    how = connection.get_execution_options().get("xds_begin")
-    if how is not None:
-        connection.exec_driver_sql(how)
-
-
-class DatabaseBusy(XdsError):
-    """No turn to write came in time; nothing was written."""
-
-
-class _Queue:
-    """A queue for writers, across threads and processes, with an end to the waiting.
-
-    SQLite's own waiting polls with growing pauses and starves the unlucky (docs/decisions/0003).
-    Threads of a process queue at a lock; the one in front asks for the file's lock again and again.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._front = threading.Lock()
-
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        deadline = time.monotonic() + _WAIT_SECONDS
-        if not self._front.acquire(timeout=_WAIT_SECONDS):
-            raise DatabaseBusy
-        try:
-            # Opened for each turn (3 µs): closing it unlocks, whatever happened.
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                while not _locked(descriptor):
-                    if time.monotonic() > deadline:
-                        raise DatabaseBusy
-                    time.sleep(0.0005)
-                yield
-            finally:
-                os.close(descriptor)
-        finally:
-            self._front.release()
-
-
-def _locked(descriptor: int) -> bool:
+@contextmanager
+def _waiting() -> Iterator[None]:
+    """No connection became free in time: the database is busy."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        yield
+    except NoConnectionFree:
+        raise DatabaseBusy from None

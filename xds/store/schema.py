@@ -83,7 +83,7 @@ document_entry = _clustered(
     Column("doc_pk", Big, primary_key=True, autoincrement=False),
     Column("entry_uuid", UuidBytes, nullable=False),
     Column("logical_uuid", UuidBytes, nullable=False),
-    Column("version", Small, nullable=False),
+    Column("version", Integer, nullable=False),
     Column("latest", Small, nullable=False),  # 1: no later version is registered
     Column("status", Small, nullable=False),
     Column("availability", Small, nullable=False),  # documentAvailability: 1 online, 0 offline
@@ -134,6 +134,7 @@ submission_set = _clustered(
     Column("submission_time", Big, nullable=False),
     Column("source_pk", Integer, nullable=False),
     Column("content_type", Integer, nullable=False),
+    Column("uid_key", UuidBytes, nullable=False),
     Column("fingerprint", LargeBinary, nullable=False),  # SHA-256 of the whole submission: knows a repeat
     Column("facets", Text, nullable=False),
     Column("body", LargeBinary, nullable=False),
@@ -146,7 +147,7 @@ folder = _clustered(
     Column("folder_pk", Big, primary_key=True, autoincrement=False),
     Column("entry_uuid", UuidBytes, nullable=False),
     Column("logical_uuid", UuidBytes, nullable=False),
-    Column("version", Small, nullable=False),
+    Column("version", Integer, nullable=False),
     Column("latest", Small, nullable=False),
     Column("status", Small, nullable=False),
     Column("home_pk", Integer),
@@ -192,7 +193,7 @@ uid_claim = _clustered(
     Column("kind", Small, nullable=False),
     Column("patient_pk", Big, nullable=False),
     Column("obj_pk", Big, nullable=False),
-    Column("hash", LargeBinary),
+    Column("hash", LargeBinary),  # null, as size is, for an on-demand document
     Column("size", Big),
 )
 

@@ -6,5 +6,26 @@ from xds.transactions.iti41_provide_and_register_document_set import (
 )
 from xds.transactions.iti42_register_document_set import TRANSACTION as ITI_42
 from xds.transactions.iti43_retrieve_document_set import TRANSACTION as ITI_43
+from xds.transactions.iti44_patient_identity_feed import TRANSACTIONS as ITI_44
+from xds.transactions.iti51_multi_patient_stored_query import TRANSACTION as ITI_51
+from xds.transactions.iti57_update_document_set import TRANSACTION as ITI_57
+from xds.transactions.iti61_register_on_demand_document_entry import (
+    TRANSACTION as ITI_61,
+)
+from xds.transactions.iti62_remove_metadata import TRANSACTION as ITI_62
+from xds.transactions.iti86_remove_documents import TRANSACTION as ITI_86
+from xds.transactions.iti92_restricted_update_document_set import TRANSACTION as ITI_92
 
-__all__ = ["ITI_18", "ITI_41", "ITI_42", "ITI_43"]
+__all__ = [
+    "ITI_18",
+    "ITI_41",
+    "ITI_42",
+    "ITI_43",
+    "ITI_44",
+    "ITI_51",
+    "ITI_57",
+    "ITI_61",
+    "ITI_62",
+    "ITI_86",
+    "ITI_92",
+]

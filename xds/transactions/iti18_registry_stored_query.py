@@ -1,14 +1,17 @@
-"""ITI-18 Registry Stored Query: one of the queries of registry/queries (ITI TF-2 3.18)."""
+"""ITI-18 Registry Stored Query: one of the queries of registry/queries (ITI TF-2 3.18).
+
+ITI-51 is the same with other queries, so its module takes `read`, `do`, `write` and `refuse` from here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from xds.errors import RegistryError, RegistryFailure
+from xds.errors import RegistryError
 from xds.metadata import names
 from xds.metadata.ebrim import read_slots
-from xds.registry.registry import StoredQuery
-from xds.registry.rules import broken
+from xds.registry.registry import Found, StoredQuery
 from xds.registry.view import EVERYTHING
 from xds.transactions.responses import adhoc_query_response
 from xds.transactions.schema import required
@@ -17,26 +20,40 @@ from xds.transport.message import Message, Text
 
 _OPTION = f"{{{names.QUERY}}}ResponseOption"
 _QUERY = f"{{{names.RIM}}}AdhocQuery"
-_LEAF = {"LeafClass": True, "ObjectRef": False}
 
 
-def read(message: Message) -> StoredQuery:
-    """The query as asked. Raises RegistryFailure for a returnType that is not one of the two."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A query, and the request's reference number for the warnings of its answer."""
+
+    query: StoredQuery
+    reference: str
+
+
+def read(message: Message, multi_patient: bool = False) -> Asked:
+    """The query as asked; the registry checks all of it."""
     option, query = required(message.body, _OPTION), required(message.body, _QUERY)
-    return_type = option.get("returnType", "RegistryObject")
-    if return_type not in _LEAF:
-        raise RegistryFailure(broken("query-return-type", "ResponseOption/returnType"))
-    return StoredQuery(query.get("id", ""), read_slots(query), _LEAF[return_type])
+    return Asked(
+        StoredQuery(
+            query.get("id", ""),
+            read_slots(query),
+            option.get("returnType", "RegistryObject"),  # the schema's default, which is none of IHE's
+            query.get("home", ""),
+            multi_patient,
+        ),
+        message.reference,
+    )
 
 
-def do(node: Node, request: StoredQuery) -> Iterator[list[bytes]]:
-    """The elements found."""
-    return node.registry.query(request, EVERYTHING)
+def do(node: Node, request: Asked) -> tuple[Found, str]:
+    """What was found, and the reference number."""
+    return node.registry.query(request.query, EVERYTHING), request.reference
 
 
-def write(result: Iterator[list[bytes]]) -> Body:
-    """Success, also when nothing was found (ITI TF-2 3.18.4.1.3)."""
-    return adhoc_query_response(Text(result))
+def write(result: tuple[Found, str]) -> Body:
+    """Success, also when nothing was found (ITI TF-2 3.18.4.1.3); PartialSuccess when it is not all."""
+    found, reference = result
+    return adhoc_query_response(Text(found.elements), found.warnings, reference)
 
 
 def refuse(errors: Sequence[RegistryError], reference: str) -> Body:

@@ -6,7 +6,7 @@ the answer goes out. A crash in between leaves bytes that nobody can see, never 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -26,7 +26,7 @@ from xds.repository.documents import (
     OtherBytes,
     PutDocument,
 )
-from xds.store.trouble import no_room
+from xds.store.trouble import nothing_written
 from xds.transactions import iti42_register_document_set as iti42
 from xds.transactions.rules import broken
 from xds.transactions.schema import required
@@ -113,21 +113,32 @@ def do(node: Node, request: Provided) -> None:
         NewDocument(entry.unique_id, entry.mime_type, request.documents[entry.entry_uuid])
         for entry in typed.document_entries
     ]
+    put_and_record(node, documents, lambda connection: node.registry.register(connection, prepared))
+
+
+def put_and_record(
+    node: Node, documents: Sequence[NewDocument], register: Callable[[Connection], object]
+) -> None:
+    """Make bytes last, then write their rows and what `register` writes in one transaction.
+
+    `register` may be called again from the start. Raises RegistryFailure.
+    """
+    repository = node.repository
     damaged = repository.damaged(documents)
     put: tuple[PutDocument, ...] = ()
 
-    def register(connection: Connection) -> list[str]:
-        node.registry.register(connection, prepared)
+    def work(connection: Connection) -> list[str]:
+        register(connection)
         return repository.record(connection, put, damaged)
 
     try:
         put = repository.put(documents)
-        unneeded = node.database.transact(register)
+        unneeded = node.database.transact(work)
     except DamagedDocument:
         raise RegistryFailure(_broken("node-busy")) from None
     except Exception as error:
         # Any other error leaves the bytes to the sweep: nobody knows then whether there was a commit.
-        if isinstance(error, RegistryFailure | OtherBytes) or no_room(error):
+        if isinstance(error, RegistryFailure | OtherBytes) or nothing_written(error):
             repository.remove(each.key for each in put)
         if isinstance(error, OtherBytes):
             raise RegistryFailure(_broken("document-same-bytes", detail=f"({error})")) from None

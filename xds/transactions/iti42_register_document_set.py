@@ -1,9 +1,14 @@
-"""ITI-42 Register Document Set-b: a repository registers documents that it holds (ITI TF-2 3.42)."""
+"""ITI-42 Register Document Set-b: a repository registers documents that it holds (ITI TF-2 3.42).
+
+ITI-61 is the same for on-demand documents, so its module takes `read`, `do`, `write` and `refuse` from here;
+all who answer with a RegistryResponse that is Success or Failure take the last two.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 from xds.errors import RegistryError, RegistryFailure
 from xds.metadata import names
@@ -18,10 +23,10 @@ from xds.transport.message import Message
 OBJECT_LIST = f"{{{names.RIM}}}RegistryObjectList"
 
 
-def read(message: Message) -> Submission:
+def read(message: Message, *, transaction: Literal["ITI-42", "ITI-61"]) -> Submission:
     """The submission, valid by itself. Raises RegistryFailure with all its errors."""
     objects = read_object_list(required(message.body, OBJECT_LIST))
-    errors = check(objects, transaction="ITI-42")
+    errors = check(objects, transaction=transaction)
     if errors:
         raise RegistryFailure(*errors)
     return submission(objects)
@@ -39,7 +44,7 @@ def write(result: Any) -> Body:
 
 
 def refuse(errors: Sequence[RegistryError], reference: str) -> Body:
-    """Failure: nothing was registered (ITI TF-2 3.42.4.1.3: there is no partial success)."""
+    """Failure: nothing was changed (ITI TF-2 3.42.4.1.3: there is no partial success)."""
     return (registry_response(names.FAILURE, errors, reference),)
 
 
@@ -50,7 +55,7 @@ TRANSACTION = Transaction(
     element=f"{{{names.LCM}}}SubmitObjectsRequest",
     streams=False,
     fails_softly=True,
-    read=read,
+    read=partial(read, transaction="ITI-42"),
     do=do,
     write=write,
     refuse=refuse,

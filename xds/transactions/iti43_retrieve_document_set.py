@@ -1,19 +1,28 @@
-"""ITI-43 Retrieve Document Set: documents by id, streamed, checked against their hash (ITI TF-2 3.43)."""
+"""ITI-43 Retrieve Document Set: documents by id, streamed, checked against their hash (ITI TF-2 3.43).
+
+What the repository does not hold may be a document on demand: on_demand.py finds its entry and has it made.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from xds.errors import RegistryError, RegistryFailure
+from xds.errors import RegistryError, RegistryFailure, XdsError
 from xds.metadata import names
+from xds.registry.view import EVERYTHING
 from xds.repository.documents import DamagedDocument, StoredDocument
+from xds.repository.on_demand import MadeTooLate, MadeTooMuch, NotMade
+from xds.transactions import on_demand
 from xds.transactions.responses import registry_response
 from xds.transactions.rules import broken
 from xds.transactions.transaction import Body, Node, Transaction, log_refusal
+from xds.transport.endpoint import trace
 from xds.transport.message import Attachment, Message
+from xds.transport.staged import Staged
 from xds.transport.xml import escape
 
 log = logging.getLogger("xds")
@@ -39,20 +48,33 @@ class DocumentRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Content:
+    """One document's bytes; on demand also the uniqueId of this content, and where it is kept if it is."""
+
+    attachment: Attachment
+    new_document_unique_id: str = ""
+    new_repository_unique_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Retrieved:
     """What can be handed out, in the order asked for, and what cannot."""
 
-    documents: tuple[tuple[DocumentRequest, Attachment], ...]
+    documents: tuple[tuple[DocumentRequest, Content], ...]
     errors: tuple[RegistryError, ...]
     reference: str
 
 
 @dataclass(frozen=True, slots=True)
 class Retrieve:
-    """The documents asked for, and the reference number for errors beside them."""
+    """The documents asked for, and the reference number for errors beside them.
+
+    `adopt` takes files that were staged for the answer, to be removed when it has been sent.
+    """
 
     requests: tuple[DocumentRequest, ...]
     reference: str
+    adopt: Callable[[Staged], None]
 
 
 def read(message: Message) -> Retrieve:
@@ -65,6 +87,7 @@ def read(message: Message) -> Retrieve:
             for element in message.body.iterchildren(_REQUEST)
         ),
         message.reference,
+        message.adopt,
     )
 
 
@@ -80,25 +103,30 @@ def do(node: Node, request: Retrieve) -> Retrieved:
     if sum(document.size for document in asked) > node.limits.total_bytes:
         raise RegistryFailure(broken("retrieve-size"))
     sound = _verify(node, stored.values(), request.reference)
-    documents: list[tuple[DocumentRequest, Attachment]] = []
+    left = node.limits.total_bytes - sum(document.size for document in asked)
+    make = _Maker(node, request, left)
+    documents: list[tuple[DocumentRequest, Content]] = []
     errors: list[RegistryError] = []
     for number, each in enumerate(request.requests, start=1):
         where = f"DocumentRequest[{number}]"
         if each.repository_unique_id != own:
             errors.append(broken("retrieve-repository", f"{where}/RepositoryUniqueId"))
         elif each.document_unique_id not in stored:
-            errors.append(
-                broken(
-                    "retrieve-document", f"{where}/DocumentUniqueId", detail=f"({each.document_unique_id})"
+            made = make.content(each.document_unique_id)
+            if isinstance(made, Content):
+                documents.append((each, made))
+            else:
+                errors.append(
+                    broken(made, f"{where}/DocumentUniqueId", detail=f"({each.document_unique_id})")
                 )
-            )
         elif each.document_unique_id not in sound:
             errors.append(
                 broken("retrieve-intact", f"{where}/DocumentUniqueId", detail=f"({each.document_unique_id})")
             )
         else:
             document = stored[each.document_unique_id]
-            documents.append((each, _attachment(node, document, sound[each.document_unique_id])))
+            attachment = _attachment(node, document, sound[each.document_unique_id])
+            documents.append((each, Content(attachment)))
     if errors:
         log_refusal(request.reference, _NUMBER, errors)
     return Retrieved(tuple(documents), tuple(errors), request.reference)
@@ -126,6 +154,66 @@ def _attachment(node: Node, document: StoredDocument, content: bytes | None) -> 
     return Attachment(document.mime_type, document.size, chunks)
 
 
+#: What became of a document that was not made -> the rule that says so.
+_NOT_MADE: Final = {
+    NotMade: "retrieve-on-demand-made",
+    MadeTooLate: "retrieve-on-demand-time",
+    MadeTooMuch: "retrieve-size",
+}
+
+
+class _Maker:
+    """The on-demand documents of one request: each is made once, and there is one clock for them all."""
+
+    def __init__(self, node: Node, request: Retrieve, most_bytes: int) -> None:
+        self._node = node
+        self._request = request
+        self._left = most_bytes
+        self._deadline = time.monotonic() + (node.on_demand.seconds if node.on_demand else 0)
+        self._made: dict[str, Content | str] = {}
+
+    def content(self, unique_id: str) -> Content | str:
+        """The content of a document that the repository does not hold, or the rule by which there is none."""
+        if unique_id not in self._made:
+            self._made[unique_id] = self._make(unique_id)
+        return self._made[unique_id]
+
+    def _make(self, unique_id: str) -> Content | str:
+        node = self._node
+        try:
+            entry = on_demand.find(node, unique_id, EVERYTHING)
+        except RegistryFailure:
+            return "retrieve-on-demand-patient"
+        if entry is None:
+            return "retrieve-document"
+        if node.on_demand is None:
+            return "retrieve-on-demand"
+        most_bytes = min(self._left, node.limits.document_bytes)
+        try:
+            made = node.on_demand.make(
+                entry, node.repository.store.staging, most_bytes=most_bytes, deadline=self._deadline
+            )
+        except NotMade as error:
+            return self._failed(_NOT_MADE[type(error)], error)
+        if made is None:
+            return "retrieve-on-demand-content"
+        self._request.adopt(made.staged)
+        self._left -= made.staged.size
+        new_id = on_demand.snapshot_id(entry, made)
+        if not made.keep:
+            return Content(Attachment(made.mime_type, made.staged.size, made.staged.chunks), new_id)
+        try:
+            kept = on_demand.keep(node, entry, made)
+        except RegistryFailure as failure:
+            return self._failed("retrieve-on-demand-kept", failure)
+        return Content(_attachment(node, kept, None), new_id, node.repository.unique_id)
+
+    def _failed(self, rule: str, error: XdsError) -> str:
+        # The text of what the function raised may be about a person: where it came from is enough.
+        log.error("%s %s on demand: %s\n%s", self._request.reference, _NUMBER, rule, trace(error))
+        return rule
+
+
 def write(result: Retrieved) -> Body:
     """The response with each document in its place; ids are echoed as they were asked (ITI TF-2 3.43.4.2)."""
     status = names.SUCCESS
@@ -135,7 +223,7 @@ def write(result: Retrieved) -> Body:
         f'<xds:RetrieveDocumentSetResponse xmlns:xds="{names.XDS}">'.encode()
         + registry_response(status, result.errors, result.reference)
     ]
-    for request, attachment in result.documents:
+    for request, content in result.documents:
         home = (
             ""
             if request.home is None
@@ -145,12 +233,18 @@ def write(result: Retrieved) -> Body:
             f"<xds:DocumentResponse>{home}"
             f"<xds:RepositoryUniqueId>{escape(request.repository_unique_id)}</xds:RepositoryUniqueId>"
             f"<xds:DocumentUniqueId>{escape(request.document_unique_id)}</xds:DocumentUniqueId>"
-            f"<xds:mimeType>{escape(attachment.content_type)}</xds:mimeType><xds:Document>".encode(),
-            attachment,
+            f"{_new('NewRepositoryUniqueId', content.new_repository_unique_id)}"
+            f"{_new('NewDocumentUniqueId', content.new_document_unique_id)}"
+            f"<xds:mimeType>{escape(content.attachment.content_type)}</xds:mimeType><xds:Document>".encode(),
+            content.attachment,
             b"</xds:Document></xds:DocumentResponse>",
         )
     body.append(b"</xds:RetrieveDocumentSetResponse>")
     return tuple(body)
+
+
+def _new(name: str, value: str) -> str:
+    return f"<xds:{name}>{value}</xds:{name}>" if value else ""
 
 
 def refuse(errors: Sequence[RegistryError], reference: str) -> Body:

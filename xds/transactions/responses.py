@@ -56,12 +56,17 @@ def registry_response(status: str, errors: Sequence[RegistryError] = (), referen
 def adhoc_query_response(
     objects: Text | None, errors: Sequence[RegistryError] = (), reference: str = ""
 ) -> tuple[bytes | Text, ...]:
-    """query:AdhocQueryResponse; the error list comes first and the object list is always there (schema)."""
-    status = names.FAILURE if errors else names.SUCCESS
+    """query:AdhocQueryResponse; the error list comes first and the object list is always there (schema).
+
+    Errors or warnings beside objects mean that these are not all: PartialSuccess.
+    """
+    status = names.SUCCESS
+    if errors:
+        status = names.FAILURE if objects is None else names.PARTIAL_SUCCESS
     head = (
         f'<query:AdhocQueryResponse xmlns:query="{names.QUERY}" {_RS} xmlns:rim="{names.RIM}"'
         f' status="{status}">'.encode()
     )
     before = head + error_list(errors, reference) + b"<rim:RegistryObjectList>"
     after = b"</rim:RegistryObjectList></query:AdhocQueryResponse>"
-    return (before, objects, after) if objects else (before, after)
+    return (before, after) if objects is None else (before, objects, after)

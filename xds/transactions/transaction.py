@@ -7,13 +7,14 @@ between. Nothing here knows HTTP, and nothing but the four functions of a transa
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from xds.errors import RegistryError
 from xds.registry.registry import Registry
 from xds.repository.documents import Repository
+from xds.repository.on_demand import OnDemand
 from xds.store.database import Database
 from xds.transport.limits import Limits
 from xds.transport.message import Message, Piece
@@ -25,12 +26,17 @@ Body = tuple[Piece, ...]
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """The parts of one node, wired by app.py."""
+    """The parts of one node, wired by app.py.
+
+    `namespaces`: the OID of each assigning authority that HL7 v2 names by a namespaceID.
+    """
 
     database: Database
     registry: Registry
     repository: Repository
     limits: Limits
+    on_demand: OnDemand | None = None
+    namespaces: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

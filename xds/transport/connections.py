@@ -26,6 +26,8 @@ _INFO: Final = struct.Struct("44xI4xI64xQQ")
 _DRIP_BYTES: Final = 16 * 1024
 # The same struct: tcpi_unacked (segments), tcpi_bytes_acked and tcpi_notsent_bytes (since Linux 4.6).
 _OWED: Final = struct.Struct("24xI92xQ16xI")
+#: Ports of this process whose connections have clocks of their own (mllp.py), and are none of ours.
+OTHER_PORTS: Final[set[int]] = set()
 
 
 class SilentConnections:
@@ -131,7 +133,7 @@ def _accepted() -> Iterator[tuple[socket.socket, tuple[object, ...]]]:
         if duplicate.type != socket.SOCK_STREAM or duplicate.family not in (socket.AF_INET, socket.AF_INET6):
             duplicate.close()
         elif duplicate.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-            ports.add(duplicate.getsockname()[1])
+            ports.update({duplicate.getsockname()[1]} - OTHER_PORTS)
             duplicate.close()
         else:
             open_.append(duplicate)

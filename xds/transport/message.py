@@ -89,6 +89,7 @@ class Message:
     _limits: Limits = field(default_factory=Limits)
     _parts: Mapping[str, Staged] = field(default_factory=dict)
     _contents: dict[etree._Element, Staged] = field(default_factory=dict)
+    _adopted: list[Staged] = field(default_factory=list)
     _included: tuple[etree._Element, ...] = ()
 
     def included(self) -> set[str]:
@@ -122,9 +123,13 @@ class Message:
             writer.discard()
             raise
 
+    def adopt(self, staged: Staged) -> None:
+        """Take over a file that was staged for the answer: it is removed with the message's own."""
+        self._adopted.append(staged)
+
     def discard(self) -> None:
         """Remove every staged file of the message that has not been moved away."""
-        for staged in (*self._parts.values(), *self._contents.values()):
+        for staged in (*self._parts.values(), *self._contents.values(), *self._adopted):
             staged.discard()
 
 

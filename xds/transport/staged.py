@@ -10,9 +10,13 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
+
+#: What is read of a file at a time, in bytes.
+CHUNK: Final = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,12 @@ class Staged:
     def open(self) -> BinaryIO:
         """The bytes, for reading from the start."""
         return self.path.open("rb")
+
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes in pieces; memory does not grow with the file."""
+        with self.open() as file:
+            while chunk := file.read(CHUNK):
+                yield chunk
 
     def discard(self) -> None:
         """Remove the file; one that was moved away or removed before is no error."""

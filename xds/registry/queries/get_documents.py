@@ -1,23 +1,21 @@
-"""GetDocuments (ITI TF-2 3.18.4.1.2.3.7.5): document entries by entryUUID or uniqueId, which may give
-several.
+"""GetDocuments (ITI TF-2 3.18.4.1.2.3.7.5): document entries by entryUUID, uniqueId or logicalID.
+
+A uniqueId may give several.
 """
 
-from xds.registry.queries.parameters import (
-    Parameter,
-    Shape,
-    document_unique_id,
-    uuid_in,
+from xds.registry.queries.parameters import Choice, Shape
+from xds.registry.queries.shared import (
+    DOCUMENTS_BY_LOGICAL_ID,
+    DOCUMENTS_BY_UNIQUE_ID,
+    DOCUMENTS_BY_UUID,
 )
 from xds.registry.rows import Rows, document_rows
 from xds.store.schema import document_entry as d
 
 ID = "urn:uuid:5c4f972b-d56b-40ac-a5fc-c8ca9b40b9d4"
 NAME = "GetDocuments"
-PARAMETERS = (
-    Parameter("$XDSDocumentEntryEntryUUID", uuid_in(d.c.entry_uuid), many=True),
-    Parameter("$XDSDocumentEntryUniqueId", document_unique_id(), many=True),
-)
-ALTERNATIVES = (("$XDSDocumentEntryEntryUUID", "$XDSDocumentEntryUniqueId"),)
+PARAMETERS = (DOCUMENTS_BY_UUID, DOCUMENTS_BY_UNIQUE_ID, DOCUMENTS_BY_LOGICAL_ID)
+CHOICES = (Choice(tuple(each.name for each in PARAMETERS)),)
 ONE_PATIENT = True
 
 

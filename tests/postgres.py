@@ -1,0 +1,254 @@
+"""A PostgreSQL cluster of the tests' own, made from the machine's server binaries and gone at the end.
+
+How to run a test on both engines: ask for the fixture `database_url` (an empty, migrated database for this
+test alone) or `desk` (tests/registry), in tests/blackbox for `node` or `new_node`; the test then runs twice,
+as `[sqlite]` and `[postgresql]`. To keep a module to one engine write
+`pytestmark = pytest.mark.parametrize("engine", ["sqlite"], indirect=True, scope="session")`.
+`pytest -k "not postgresql"` leaves PostgreSQL out.
+
+Whichever process asks first starts the cluster: `python -m tests.postgres FOLDER PID` runs the server as its
+child and ends it, and removes the folder, when the process PID (pytest) is gone or says so. Debian's own
+cluster is never touched. Nothing is synced to disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import itertools
+import os
+import pwd
+import re
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+import pytest
+
+from tests.nodes import free_port
+from xds.store.database import Database
+from xds.store.schema import metadata
+
+#: Where the controlling pytest process tells its workers to find, or to start, the cluster.
+FOLDER = "XDS_TEST_POSTGRESQL"
+MISSING = "PostgreSQL is NOT TESTED: no server binaries (Debian: apt-get install postgresql)"
+
+_TEMPLATE = "xds_template"
+_SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    "max_connections": "400",
+    "shared_buffers": "64MB",
+    "autovacuum": "off",
+    "max_wal_size": "4GB",
+    "log_checkpoints": "off",
+}
+_numbers = itertools.count()
+_keepers: list[subprocess.Popen[bytes]] = []  # held, so that nobody warns that they still run
+
+
+def binaries() -> Path | None:
+    """The folder of initdb and postgres: the newest of Debian's, or where the PATH leads."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[4]))
+    there = found[-1] if found else shutil.which("initdb")
+    return Path(there).resolve().parent if there else None
+
+
+def configure(config: pytest.Config) -> None:
+    """In the process that controls the run: name a folder for a cluster that may be needed."""
+    if not hasattr(config, "workerinput"):
+        name = f"xds-postgresql-{os.getpid()}-{secrets.token_hex(4)}"
+        os.environ[FOLDER] = f"{Path(tempfile.gettempdir(), name)}:{os.getpid()}"
+
+
+def unconfigure(config: pytest.Config) -> None:
+    """End the cluster, when one was started."""
+    if hasattr(config, "workerinput") or FOLDER not in os.environ:
+        return
+    folder = Path(os.environ.pop(FOLDER).rpartition(":")[0])
+    with contextlib.suppress(FileNotFoundError):
+        keeper = psutil.Process(int((folder / "keeper").read_text()))
+        with contextlib.suppress(psutil.NoSuchProcess):
+            keeper.terminate()
+            keeper.wait(20)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def new_database(*, template: str = _TEMPLATE) -> str:
+    """The URL of a new database: migrated, or empty with `template="template0"`. Skips without a server."""
+    address = _running()
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    with psycopg.connect(f"{address}/postgres", autocommit=True) as connection:
+        # Half the time of writing each page to the log, which is the default since version 15.
+        how = " STRATEGY file_copy" if connection.info.server_version >= 150000 else ""
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}{how}".encode())
+    return _url(address, name)
+
+
+def empty(url: str) -> None:
+    """Delete every row of a database: quicker than another, above all on a busy machine."""
+    with psycopg.connect(url.replace("+psycopg", ""), options="-c lock_timeout=5s") as connection:
+        connection.execute("; ".join(f'DELETE FROM "{name}"' for name in metadata.tables).encode())
+
+
+def drop_database(url: str) -> None:
+    """Remove a database that `new_database` made, whoever is still connected."""
+    address, _, name = url.replace("+psycopg", "").rpartition("/")
+    with psycopg.connect(f"{address}/postgres", autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+def _url(address: str, name: str) -> str:
+    return f"{address.replace('postgresql:', 'postgresql+psycopg:')}/{name}"
+
+
+def _running() -> str:
+    """The cluster's address as libpq writes it; started by whoever is first."""
+    _need()
+    folder, _, owner = os.environ[FOLDER].rpartition(":")
+    address = Path(folder, "address")
+    Path(folder).mkdir(mode=0o700, exist_ok=True)
+    with open(Path(folder, "lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not address.exists():
+            with open(Path(folder, "log"), "wb") as log:
+                keeper = subprocess.Popen(
+                    [sys.executable, "-m", "tests.postgres", folder, owner],
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+            _keepers.append(keeper)
+            while not address.exists():
+                if keeper.poll() is not None:
+                    raise AssertionError(Path(folder, "log").read_text(errors="replace"))
+                time.sleep(0.02)
+    return address.read_text()
+
+
+def _need() -> None:
+    if binaries() is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail(MISSING)
+        pytest.skip(MISSING)
+
+
+class Cluster:
+    """One server in a folder; run as an unprivileged user, because PostgreSQL refuses to run as root."""
+
+    def __init__(self, folder: Path) -> None:
+        found = binaries()
+        assert found is not None, MISSING
+        self._bin = found
+        self._data = folder / "data"
+        self.port = free_port()
+        self.address = f"postgresql://xds@127.0.0.1:{self.port}"
+        self._as: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            nobody = pwd.getpwnam("nobody")
+            self._as = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+            os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+        folder.chmod(0o700)
+        self._server: subprocess.Popen[bytes] | None = None
+
+    def make(self) -> None:
+        """initdb; Norwegian order of letters where the server can: nothing may depend on the order."""
+        version = subprocess.run([self._bin / "postgres", "-V"], capture_output=True, text=True, check=True)
+        major = int(re.findall(r"\d+", version.stdout)[0])
+        order = ["--locale-provider=icu", "--icu-locale=nb"] if major >= 15 else []
+        command = ["initdb", "-D", self._data, "-U", "xds", "-A", "trust", "-E", "UTF8", "--no-sync"]
+        self._run([*command, "--locale=C.UTF-8", *order])
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        options = [word for name, value in _SETTINGS.items() for word in ("-c", f"{name}={value}")]
+        command = [self._bin / "postgres", "-D", self._data, "-p", str(self.port), *options]
+        self._server = subprocess.Popen(command, cwd="/", start_new_session=True, **self._as)
+        for _ in range(600):
+            assert self._server.poll() is None, "the server ended"
+            with contextlib.suppress(psycopg.OperationalError):
+                psycopg.connect(f"{self.address}/postgres", connect_timeout=5).close()
+                return
+            time.sleep(0.05)
+        raise AssertionError("the server did not answer")
+
+    @property
+    def url(self) -> str:
+        """The migrated database."""
+        return _url(self.address, _TEMPLATE)
+
+    def add_template(self) -> None:
+        """Make the migrated database from which others are copied."""
+        with psycopg.connect(f"{self.address}/postgres", autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {_TEMPLATE}".encode())
+        template = Database(self.url)
+        template.migrate()
+        template.close()
+
+    def stop(self) -> None:
+        """End it, and cut off everybody who is connected ("fast shutdown")."""
+        if self._server is not None:
+            self._server.send_signal(signal.SIGINT)
+            self._server.wait(30)
+            self._server = None
+
+    @property
+    def runs(self) -> bool:
+        """Whether the server is still there."""
+        return self._server is not None and self._server.poll() is None
+
+    def _run(self, command: list[Any]) -> None:
+        command[0] = self._bin / command[0]
+        done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False, **self._as)
+        assert done.returncode == 0, done.stderr
+
+
+@contextlib.contextmanager
+def cluster() -> Iterator[Cluster]:
+    """A cluster for one test, with a migrated database; skips without a server."""
+    _need()
+    folder = Path(tempfile.mkdtemp(prefix="xds-postgresql-"))
+    one = Cluster(folder)
+    try:
+        one.make()
+        one.start()
+        one.add_template()
+        yield one
+    finally:
+        one.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _keep(folder: Path, owner: int) -> None:
+    """Run the cluster of a test run until its owner ends or ends us."""
+    (folder / "keeper").write_text(str(os.getpid()))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    one = Cluster(folder)
+    try:
+        pytest_process = psutil.Process(owner)
+        one.make()
+        one.start()
+        one.add_template()
+        (folder / "address.new").write_text(one.address)
+        os.rename(folder / "address.new", folder / "address")
+        while one.runs and pytest_process.is_running():
+            time.sleep(0.5)
+    finally:
+        one.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    _keep(Path(sys.argv[1]), int(sys.argv[2]))

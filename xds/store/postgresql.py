@@ -1,0 +1,154 @@
+"""PostgreSQL: READ COMMITTED, row locks, and an end to every waiting.
+
+Used by database.py only. Writers lock their patient's row first (registry/patients.py); nothing here or
+elsewhere uses advisory locks, table locks outside migrations, or anything else that a distributed PostgreSQL
+or a pooler refuses.
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from typing import Any, Final
+
+import psycopg
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+from sqlalchemy.dialects.postgresql.psycopg import PGCompiler_psycopg
+from sqlalchemy.exc import IntegrityError, InvalidatePoolError, OperationalError, ProgrammingError
+
+from xds.errors import SettingsError
+
+#: How long anybody waits: for a free connection, for a lock, and for one statement.
+_WAIT_SECONDS: Final = 30
+
+#: jit: its compiling takes longer than our statements. A thread that dies must not keep a patient locked.
+_SESSION: Final = {
+    "jit": "off",
+    "lock_timeout": f"{_WAIT_SECONDS}s",
+    "statement_timeout": f"{_WAIT_SECONDS * 2}s",
+    "idle_in_transaction_session_timeout": f"{_WAIT_SECONDS * 2}s",
+}
+
+#: libpq's own: a server whose machine is gone is noticed within half a minute.
+_NETWORK: Final = {
+    "client_encoding": "utf8",
+    "connect_timeout": 10,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": _WAIT_SECONDS * 1000,
+}
+
+_VERSION_TABLE: Final = (
+    "CREATE TABLE IF NOT EXISTS alembic_version"
+    " (version_num varchar(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
+)
+
+
+class _Compiler(PGCompiler_psycopg):
+    """The patterns of registry/facets.py are Python's; PostgreSQL needs no atomic groups, and has none.
+
+    Its search never goes back over the text, so a plain group is as quick. In a pattern `(?>` can only be a
+    group of ours: what users write is escaped.
+    """
+
+    def visit_regexp_match_op_binary(self, binary: Any, operator: Any, **kw: Any) -> str:
+        column, pattern = self.process(binary.left, **kw), self.process(binary.right, **kw)
+        return f"{column} ~ replace({pattern}, '(?>', '(?:')"
+
+
+class Postgresql:
+    """A server, with at most `connections` for reading and as many for writing."""
+
+    def __init__(self, url: URL, connections: int) -> None:
+        if url.get_driver_name() != "psycopg":
+            raise SettingsError("store.database: write postgresql+psycopg://…, the driver that xds uses")
+        self.writers = _engine(url, connections, isolation_level="READ COMMITTED")
+        # Nothing to roll back after a statement that was committed by itself.
+        self.readers = _engine(url, connections, isolation_level="AUTOCOMMIT", pool_reset_on_return=None)
+
+    def fetch(self, text: str, values: tuple[Any, ...]) -> list[Any]:
+        """All rows of one statement; tried once more when the connection breaks under it."""
+        try:
+            return self._fetch(text, values)
+        except OperationalError as error:
+            if not error.connection_invalidated:
+                raise
+            return self._fetch(text, values)
+
+    def _fetch(self, text: str, values: tuple[Any, ...]) -> list[Any]:
+        try:
+            pooled = self.readers.raw_connection()
+        except psycopg.OperationalError as error:
+            raise OperationalError(text, None, error) from error
+        try:
+            raw: Any = pooled.driver_connection
+            rows: list[Any] = raw.execute(text, values, binary=True).fetchall()
+            return rows
+        except psycopg.OperationalError as error:
+            if broken := bool(raw.closed):
+                pooled.invalidate()
+            raise OperationalError(text, None, error, connection_invalidated=broken) from error
+        finally:
+            pooled.close()
+
+    def turn(self) -> AbstractContextManager[None]:
+        """Writers need no queue: they lock their patient."""
+        return nullcontext()
+
+    @contextmanager
+    def migration(self) -> Iterator[Connection]:
+        """One transaction that holds the version table; others that migrate wait for it, readers do not."""
+        with self.readers.connect() as connection:
+            if connection.scalar(text("SHOW server_encoding")) != "UTF8":
+                raise SettingsError("store.database: the database must be made with ENCODING 'UTF8'")
+            # IF NOT EXISTS is no help against somebody who makes it at this very moment.
+            with suppress(IntegrityError, ProgrammingError):
+                connection.execute(text(_VERSION_TABLE))
+        with self.writers.begin() as connection:
+            connection.execute(text("LOCK TABLE alembic_version IN SHARE ROW EXCLUSIVE MODE"))
+            connection.execute(text("SET LOCAL statement_timeout = 0"))  # an index takes as long as it takes
+            yield connection
+
+    def exists(self) -> bool:
+        """Always: looking into a database makes none."""
+        return True
+
+    def close(self) -> None:
+        """Close every connection that is not in use."""
+        self.readers.dispose()
+        self.writers.dispose()
+
+
+def _engine(url: URL, connections: int, **options: Any) -> Engine:
+    session = " ".join(f"-c {name}={value}" for name, value in _SESSION.items())
+    given = url.query.get("options", "")
+    engine = create_engine(
+        url.difference_update_query(["options"]),
+        # What the URL says wins: it comes last.
+        connect_args={**_NETWORK, "options": f"{session} {given}"},
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=_WAIT_SECONDS,
+        pool_use_lifo=True,
+        paramstyle="format",
+        hide_parameters=True,
+        **options,
+    )
+    engine.dialect.statement_compiler = _Compiler
+    event.listen(engine, "checkout", _check)
+    return engine
+
+
+def _check(raw: psycopg.Connection[Any], record: Any, pooled: Any) -> None:
+    """Replace a connection that the server has closed (restart, failover), without asking the server.
+
+    Nothing is sent to an idle connection but the end, so there is nothing to read from a sound one.
+    """
+    if raw.closed:
+        raise InvalidatePoolError
+    poll = select.poll()
+    poll.register(raw.fileno(), select.POLLIN)
+    if poll.poll(0):
+        raise InvalidatePoolError

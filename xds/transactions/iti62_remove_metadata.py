@@ -1,0 +1,44 @@
+"""ITI-62 Remove Metadata, once Delete Document Set: registry objects by id, all or none (ITI TF-2 3.62)."""
+
+from __future__ import annotations
+
+from xds.errors import RegistryError, RegistryFailure
+from xds.metadata import names
+from xds.transactions import iti42_register_document_set as iti42
+from xds.transactions.rules import broken
+from xds.transactions.transaction import Node, Transaction
+from xds.transport.message import Message
+
+_REFERENCES = f"{{{names.RIM}}}ObjectRefList/{{{names.RIM}}}ObjectRef"
+
+
+def read(message: Message) -> tuple[str, ...]:
+    """The ids as sent, in their order. Raises RegistryFailure when there are none, or more is asked."""
+    ids = tuple(element.get("id", "") for element in message.body.iterfind(_REFERENCES))
+    errors: list[RegistryError] = []
+    if message.body.get("deletionScope") is not None:
+        errors.append(broken("remove-scope", "RemoveObjectsRequest/deletionScope"))
+    if not ids:
+        errors.append(broken("remove-ids", "RemoveObjectsRequest/ObjectRefList"))
+    if errors:
+        raise RegistryFailure(*errors)
+    return ids
+
+
+def do(node: Node, request: tuple[str, ...]) -> None:
+    """Remove them in one transaction. The documents stay in their repository until ITI-86 removes them."""
+    node.database.transact(lambda connection: node.registry.remove(connection, request))
+
+
+TRANSACTION = Transaction(
+    number="ITI-62",
+    action="urn:ihe:iti:2010:DeleteDocumentSet",
+    response_action="urn:ihe:iti:2010:DeleteDocumentSetResponse",
+    element=f"{{{names.LCM}}}RemoveObjectsRequest",
+    streams=False,
+    fails_softly=True,
+    read=read,
+    do=do,
+    write=iti42.write,
+    refuse=iti42.refuse,
+)

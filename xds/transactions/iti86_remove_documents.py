@@ -1,0 +1,88 @@
+"""ITI-86 Remove Documents: documents by id, out of this repository and no registry (ITI TF-2 3.86).
+
+Rows go first, in one transaction, then the bytes: a crash in between leaves bytes that nobody can see, never
+a row without bytes. A document whose entry is still registered is removed too: the administrator sends both
+(ITI-62), in the order that suits.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass
+from typing import Final
+
+from xds.errors import RegistryError
+from xds.metadata import names
+from xds.transactions import iti42_register_document_set as iti42
+from xds.transactions import iti43_retrieve_document_set as iti43
+from xds.transactions.responses import registry_response
+from xds.transactions.rules import broken
+from xds.transactions.transaction import Body, Node, Transaction, log_refusal
+
+log = logging.getLogger("xds")
+
+_NUMBER: Final = "ITI-86"
+_NAMESPACE: Final = "urn:ihe:iti:rmd:2017"
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """Whether anything was removed, and what was not."""
+
+    any: bool
+    errors: tuple[RegistryError, ...]
+    reference: str
+
+
+def do(node: Node, request: iti43.Retrieve) -> Removed:
+    """Remove each document; one that cannot be has its own error and does not hinder the others."""
+    repository = node.repository
+    own = [r.document_unique_id for r in request.requests if r.repository_unique_id == repository.unique_id]
+    keys = node.database.transact(lambda connection: repository.withdraw(connection, own))
+    kept = set()
+    for unique_id, key in keys.items():
+        try:
+            repository.remove([key])
+        except OSError as error:
+            log.error("%s %s not deleted (%s): %s", request.reference, _NUMBER, type(error).__name__, key)
+            kept.add(unique_id)
+    errors = tuple(_errors(request.requests, repository.unique_id, keys.keys(), kept))
+    if errors:
+        log_refusal(request.reference, _NUMBER, errors)
+    return Removed(len(kept) < len(keys), errors, request.reference)
+
+
+def _errors(
+    requests: Sequence[iti43.DocumentRequest], own: str, found: Set[str], kept: Set[str]
+) -> Iterator[RegistryError]:
+    for number, each in enumerate(requests, start=1):
+        where, unique_id = f"DocumentRequest[{number}]", each.document_unique_id
+        if each.repository_unique_id != own:
+            yield broken("remove-document-repository", f"{where}/RepositoryUniqueId")
+        elif unique_id not in found:
+            yield broken("remove-document-known", f"{where}/DocumentUniqueId", detail=f"({unique_id})")
+        elif unique_id in kept:
+            yield broken("remove-document-bytes", f"{where}/DocumentUniqueId", detail=f"({unique_id})")
+
+
+def write(result: Removed) -> Body:
+    """Success, Failure, or PartialSuccess when some were removed and some were not."""
+    status = names.SUCCESS
+    if result.errors:
+        status = names.PARTIAL_SUCCESS if result.any else names.FAILURE
+    return (registry_response(status, result.errors, result.reference),)
+
+
+TRANSACTION = Transaction(
+    number=_NUMBER,
+    action="urn:ihe:iti:2017:RemoveDocuments",
+    response_action="urn:ihe:iti:2017:RemoveDocumentsResponse",
+    element=f"{{{_NAMESPACE}}}RemoveDocumentsRequest",
+    streams=False,
+    fails_softly=True,
+    read=iti43.read,
+    do=do,
+    write=write,
+    refuse=iti42.refuse,
+)

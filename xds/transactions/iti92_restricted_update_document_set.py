@@ -1,0 +1,37 @@
+"""ITI-92 Restricted Update Document Set: new versions of document entries of this community (RMU, XDS
+Persistence option).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from xds.errors import RegistryFailure
+from xds.metadata import names
+from xds.metadata.updates import Update
+from xds.registry.update_rules import broken
+from xds.transactions import iti42_register_document_set as iti42
+from xds.transactions import iti57_update_document_set as iti57
+from xds.transactions.transaction import Node, Transaction
+
+
+def do(node: Node, request: Update) -> None:
+    """Carry it out in one transaction, when it is meant for this community; it is not forwarded."""
+    the_set = request.content.submission_set
+    if not node.registry.options.is_home(the_set.home or ""):
+        raise RegistryFailure(broken("restricted-home", f"{the_set.entry_uuid}/homeCommunityId"))
+    iti57.do(node, request)
+
+
+TRANSACTION = Transaction(
+    number="ITI-92",
+    action="urn:ihe:iti:2018:RestrictedUpdateDocumentSet",
+    response_action="urn:ihe:iti:2018:RestrictedUpdateDocumentSetResponse",
+    element=f"{{{names.LCM}}}SubmitObjectsRequest",
+    streams=False,
+    fails_softly=True,
+    read=partial(iti57.read, transaction="ITI-92"),
+    do=do,
+    write=iti42.write,
+    refuse=iti42.refuse,
+)
