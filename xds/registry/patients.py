@@ -96,7 +96,8 @@ def lock_until_settled(
     """What `look` sees once all patients that it says have a part in it are locked; `held` are so already.
 
     Whom to lock is known only after a look, which may be out of date by the time the lock is there (a merge,
-    a removal): so it is looked again until nobody is missing.
+    a removal): so it is looked again until nobody is missing. Only such a second round can lock a lower key
+    after a higher one and so meet another writer crosswise; Database.transact then begins anew.
     """
     while True:
         seen, concerned = look()

@@ -314,7 +314,8 @@ def _hanging_on(connection: Connection, each: Replacement) -> dict[bytes, int]:
 def _check_replacements(connection: Connection, prepared: Prepared, patient_pk: int) -> list[RegistryError]:
     """Does all that a replacement changes belong to the patient?
 
-    Two patients that were one may be two again (patients.unmerge): only ours is locked, and must change.
+    A merge that is taken back leaves no approved link between two people (parting.py), so this should never
+    find anything: it stands here because nothing is worse than to deprecate somebody else's document.
     """
     errors = []
     for each in prepared.replacements:

@@ -192,6 +192,8 @@ def _understood(
     parameter: Parameter, slots: Sequence[Slot], codes: Codes, errors: list[RegistryError]
 ) -> list[Any]:
     """The value to bind for each Slot; nothing when it is absent or wrong, which goes to `errors`."""
+    if not slots and parameter.default:  # as nearly always, for those that have one
+        return [parameter.match.bind(parameter.default, codes)]
     groups = _groups(slots)
     wrong = _wrong_number(parameter, groups)
     bound = []
