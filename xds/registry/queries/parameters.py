@@ -194,14 +194,17 @@ def _understood(
     """The value to bind for each Slot; nothing when it is absent or wrong, which goes to `errors`."""
     if not slots and parameter.default:  # as nearly always, for those that have one
         return [parameter.match.bind(parameter.default, codes)]
-    groups = _groups(slots)
-    wrong = _wrong_number(parameter, groups)
-    bound = []
-    for texts in groups if wrong is None else ():
-        try:
-            bound.append(parameter.match.bind(_texts(texts), codes))
-        except DataTypeError as error:
-            wrong = broken("query-parameter-value", parameter.name, f"({error})")
+    bound: list[Any] = []
+    try:
+        # Slots without values count as absent.
+        groups = [
+            texts for slot in slots if (texts := [text for each in slot.values for text in values(each)])
+        ]
+        wrong = _wrong_number(parameter, [len(texts) for texts in groups])
+        if wrong is None:
+            bound = [parameter.match.bind(texts, codes) for texts in groups]
+    except DataTypeError as error:
+        wrong = broken("query-parameter-value", parameter.name, f"({error})")
     if wrong is not None:
         errors.append(wrong)
         return []
@@ -213,35 +216,16 @@ def _understood(
     return understood
 
 
-def _groups(slots: Sequence[Slot]) -> list[Sequence[str] | DataTypeError]:
-    """The values of each Slot, or what is wrong with them; Slots without values count as absent."""
-    groups: list[Sequence[str] | DataTypeError] = []
-    for slot in slots:
-        try:
-            texts = [text for value in slot.values for text in values(value)]
-        except DataTypeError as error:
-            groups.append(error)
-            continue
-        if texts:
-            groups.append(texts)
-    return groups
+def _wrong_number(parameter: Parameter, counts: Sequence[int]) -> RegistryError | None:
+    """The error of a parameter that is repeated, or has several values, when it may not, or far too many.
 
-
-def _texts(group: Sequence[str] | DataTypeError) -> Sequence[str]:
-    if isinstance(group, DataTypeError):
-        raise group
-    return group
-
-
-def _wrong_number(
-    parameter: Parameter, groups: Sequence[Sequence[str] | DataTypeError]
-) -> RegistryError | None:
-    """The error of a parameter that is repeated, or has several values, when it may not, or far too many."""
-    most = max((len(group) for group in groups if not isinstance(group, DataTypeError)), default=0)
-    if len(groups) > 1 and not parameter.repeat:
+    `counts`: how many values each of its Slots has.
+    """
+    most = max(counts, default=0)
+    if len(counts) > 1 and not parameter.repeat:
         return broken("query-parameter-repeated", parameter.name)
     if most > 1 and not parameter.many:
         return broken("query-parameter-single", parameter.name, f"({most} values were given)")
-    if most > MOST_VALUES or len(groups) > MOST_REPEATS:
+    if most > MOST_VALUES or len(counts) > MOST_REPEATS:
         return broken("query-parameter-many", parameter.name)
     return None
