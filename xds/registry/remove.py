@@ -125,18 +125,16 @@ _LINKS: Final = tuple(
 
 
 def _staying_links(
-    connection: Connection, uuids: Iterable[bytes], going: Collection[bytes]
+    connection: Connection, uuids: Collection[bytes], going: Collection[bytes]
 ) -> dict[bytes, set[bytes]]:
     """For each of these objects that associations name which are not going: their UUIDs."""
     found: dict[bytes, set[bytes]] = {}
-    for some in batches(uuids):
-        wanted = set(some)
-        for statement in _LINKS:
-            for row in connection.execute(statement, {"uuids": some}):
-                link = bytes(row.entry_uuid)
-                for end in (bytes(row.source_uuid), bytes(row.target_uuid)):
-                    if end in wanted and link not in going:
-                        found.setdefault(end, set()).add(link)
+    for statement in _LINKS:
+        for row in fetch(connection, statement, uuids):
+            link = bytes(row.entry_uuid)
+            for end in ends_of(row):
+                if end in uuids and link not in going:
+                    found.setdefault(end, set()).add(link)
     return found
 
 

@@ -149,10 +149,8 @@ class Database:
 
     def fetch(self, compiled: Compiled, bound: Mapping[str, Any]) -> list[Any]:
         """All rows of one compiled statement, as plain tuples: the hot path of every read."""
-        try:
+        with _waiting():
             return self._kind.fetch(compiled.text, compiled.values(bound))
-        except NoConnectionFree:  # as _waiting, without its cost
-            raise DatabaseBusy from None
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

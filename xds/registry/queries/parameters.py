@@ -192,8 +192,6 @@ def _understood(
     parameter: Parameter, slots: Sequence[Slot], codes: Codes, errors: list[RegistryError]
 ) -> list[Any]:
     """The value to bind for each Slot; nothing when it is absent or wrong, which goes to `errors`."""
-    if not slots and parameter.default:  # as nearly always, for those that have one
-        return [parameter.match.bind(parameter.default, codes)]
     bound: list[Any] = []
     try:
         # Slots without values count as absent.
