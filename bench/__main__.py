@@ -23,9 +23,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench import content, floor, messages, servers
-from bench.measure import Case, Result, in_turn, measure, same
+from bench.measure import Act, Case, Result, compare, in_turn, measure, same
 from bench.messages import Request
 from bench.servers import Connection, on_the_wire
+from xds.demo.tickets import TicketService
 
 _RESULTS: Final = Path(__file__).parent / "results"
 _PACKAGES: Final = ("xds", "falcon", "granian", "lxml", "python-multipart", "sqlalchemy", "zstandard")
@@ -48,9 +49,13 @@ class Bench:
         self._files.mkdir()
         node = stack.enter_context(servers.node(self._database, self._documents, folder / "node.log"))
         nothing = stack.enter_context(servers.nothing(folder / "nothing.log"))
-        self._node, self._nothing = Connection(node), Connection(nothing)
-        stack.callback(self._node.close)
-        stack.callback(self._nothing.close)
+        self._service = TicketService(folder / "tickets")
+        guarded = stack.enter_context(
+            servers.node(self._database, self._documents, folder / "guarded.log", self._service.trust)
+        )
+        self._node, self._nothing, self._guarded = map(Connection, (node, nothing, guarded))
+        for connection in (self._node, self._nothing, self._guarded):
+            stack.callback(connection.close)
         self._reader = floor.reader(self._database)
         stack.callback(self._reader.close)
         self._chance = random.Random(2)
@@ -72,6 +77,25 @@ class Bench:
             yield self._query(f"GetDocuments, {count} uuid{'s' * (count > 1)}", count, requests, sql, uuids)
         yield self._provide()
         yield self._retrieve()
+
+    def tickets(self) -> dict[str, Act]:
+        """FindDocuments, 50: without a ticket, with the same one each time, with a new one each time."""
+        pids = self._filled.patients[50][:_VARIETY]
+        issue = self._service.saml
+        security = (
+            '<o:Security xmlns:o="http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-secext-1.0.xsd"'
+            ' s:mustUnderstand="1">{}</o:Security>'
+        )
+        one = security.format(issue("personnel"))
+        fresh = (
+            on_the_wire(messages.find(pid, security.format(issue("personnel")))) for pid in in_turn(pids)
+        )
+        repeated = [on_the_wire(messages.find(pid, one)) for pid in pids]
+        return {
+            "no ticket": self._asking([*map(messages.find, pids)]),
+            "the same ticket": (in_turn(repeated), self._ask_guarded),
+            "a new ticket": (fresh, self._ask_guarded),
+        }
 
     def _query(self, name: str, count: int, requests: list[Request], sql: str, arguments: list[Any]) -> Case:
         reply = self._checked(requests[0])
@@ -151,6 +175,10 @@ class Bench:
         if b"ResponseStatusType:Success" not in bytes(reply[:4096]):
             raise RuntimeError("the node refused a request")
 
+    def _ask_guarded(self, message: bytes) -> None:
+        if b"ResponseStatusType:Success" not in bytes(self._guarded.ask(message)[:4096]):
+            raise RuntimeError("the node with tickets refused a request")
+
     def _sending(
         self, request: Request, reply_bytes: int
     ) -> tuple[Iterator[bytes], Callable[[bytes], object]]:
@@ -220,7 +248,15 @@ def main() -> int:
         for case in bench.cases():
             results.append(measure(case, arguments.seconds, arguments.rounds))
             print(_line(results[-1]), flush=True)
-    figures |= {"documents": filled.documents, "results": [asdict(each) for each in results]}
+        tickets = compare(bench.tickets(), arguments.seconds, arguments.rounds)
+        print("\nFindDocuments, 50     p50 ms  ratio")
+        for name, (p50, ratio) in tickets.items():
+            print(f"{name:20}{p50:8.2f}{ratio:7.2f}", flush=True)
+    figures |= {
+        "documents": filled.documents,
+        "results": [asdict(each) for each in results],
+        "tickets": {name: {"p50": p50, "ratio": ratio} for name, (p50, ratio) in tickets.items()},
+    }
     path = arguments.json or _RESULTS / f"{now:%Y-%m-%dT%H%M%S}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(figures, indent=1) + "\n")

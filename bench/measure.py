@@ -88,6 +88,24 @@ def measure(case: Case, seconds: float, rounds: int) -> Result:
     )
 
 
+def compare(acts: Mapping[str, Act], seconds: float, rounds: int) -> dict[str, tuple[float, float]]:
+    """For each, run in turn for about `seconds` of its own time: p50 in milliseconds, and ratio to the first.
+
+    The ratio is the median over the rounds.
+    """
+    for act in acts.values():
+        _run(act, 0)
+    medians: dict[str, list[float]] = {name: [] for name in acts}
+    for _ in range(rounds):
+        for name, act in acts.items():
+            medians[name].append(median(_run(act, seconds / rounds)))
+    first = next(iter(medians.values()))
+    return {
+        name: (median(times) * 1000, median(a / b for a, b in zip(times, first, strict=True)))
+        for name, times in medians.items()
+    }
+
+
 def _run(act: Act, seconds: float) -> list[float]:
     arguments, call = act
     times: list[float] = []

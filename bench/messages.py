@@ -38,13 +38,16 @@ class Request:
     body: bytes
 
 
-def find(pid: str) -> Request:
-    """FindDocuments for the approved documents of one patient, with the full entries."""
+def find(pid: str, security: str = "") -> Request:
+    """FindDocuments for the approved documents of one patient, with the full entries.
+
+    `security` is the header block of a ticket, or nothing.
+    """
     parameters = {
         "$XDSDocumentEntryPatientId": [f"'{pid}'"],
         "$XDSDocumentEntryStatus": [f"('{names.APPROVED}')"],
     }
-    return _stored_query(find_documents.ID, parameters)
+    return _stored_query(find_documents.ID, parameters, security)
 
 
 def get(entry_uuids: Sequence[str]) -> Request:
@@ -55,7 +58,7 @@ def get(entry_uuids: Sequence[str]) -> Request:
     )
 
 
-def _stored_query(identifier: str, parameters: dict[str, list[str]]) -> Request:
+def _stored_query(identifier: str, parameters: dict[str, list[str]], security: str = "") -> Request:
     slots = ""
     for name, values in parameters.items():
         written = "".join(f"<rim:Value>{escape(value)}</rim:Value>" for value in values)
@@ -65,6 +68,7 @@ def _stored_query(identifier: str, parameters: dict[str, list[str]]) -> Request:
         f'<query:AdhocQueryRequest xmlns:query="{names.QUERY}" xmlns:rim="{names.RIM}">'
         '<query:ResponseOption returnComposedObjects="true" returnType="LeafClass"/>'
         f'<rim:AdhocQuery id="{identifier}">{slots}</rim:AdhocQuery></query:AdhocQueryRequest>',
+        security,
     )
     return Request("/xds/registry", _PLAIN, xml, xml)
 
@@ -96,12 +100,12 @@ def retrieve(unique_id: str) -> Request:
     return _mtom(xml)
 
 
-def _envelope(transaction: Transaction, body: str) -> bytes:
+def _envelope(transaction: Transaction, body: str, security: str = "") -> bytes:
     return (
         '<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope"'
         ' xmlns:a="http://www.w3.org/2005/08/addressing"><s:Header>'
         f'<a:Action s:mustUnderstand="1">{transaction.action}</a:Action>'
-        f"<a:MessageID>urn:uuid:{uuid.uuid4()}</a:MessageID></s:Header><s:Body>{body}</s:Body></s:Envelope>"
+        f"<a:MessageID>urn:uuid:{uuid.uuid4()}</a:MessageID>{security}</s:Header><s:Body>{body}</s:Body></s:Envelope>"
     ).encode()
 
 

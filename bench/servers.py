@@ -25,12 +25,16 @@ _ROOT: Final = Path(__file__).parent.parent
 
 
 @contextmanager
-def node(database: Path, documents: Path, log: Path) -> Iterator[int]:
-    """`xds serve` on a database and a folder; its log goes to a file, as that of a real node would."""
+def node(database: Path, documents: Path, log: Path, trust: Path | None = None) -> Iterator[int]:
+    """`xds serve` on a database and a folder; its log goes to a file, as that of a real node would.
+
+    With a trust file it wants tickets.
+    """
     port = _free_port()
     settings = {
         "XDS_ENVIRONMENT": "test",
-        "XDS_ACCESS__TICKET": "none",
+        "XDS_ACCESS__TICKET": "required" if trust else "none",
+        "XDS_TRUST": str(trust or ""),
         "XDS_PATIENTS__SOURCE": "open",
         "XDS_NODE__LISTEN": f"127.0.0.1:{port}",
         "XDS_NODE__WORKERS": str(WORKERS),

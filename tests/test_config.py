@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from xds.config import SETTINGS, Authorities, check_to_serve, load
+from xds.demo.tickets import TicketService
 from xds.errors import SettingsError
 
 GOOD = {
@@ -123,7 +124,9 @@ def test_a_file_that_cannot_be_read_is_said_so(tmp_path: Path, text: str | None)
 @pytest.mark.parametrize(
     ("changes", "key"),
     [
-        ({"XDS_ACCESS__TICKET": "required"}, "access.ticket = required"),
+        ({"XDS_ACCESS__TICKET": "required"}, "access.ticket = required needs a trust file"),
+        ({"XDS_ACCESS__TICKET": "required", "XDS_TRUST": "/nowhere"}, "nowhere: cannot be read"),
+        ({"XDS_ACCESS__DENIAL": "registry-error"}, "set node.home_community_id"),
         ({"XDS_ENVIRONMENT": "production"}, "access.ticket = none is refused"),
         ({"XDS_NODE__REPOSITORY_UNIQUE_ID": ""}, "node.repository_unique_id"),
         ({"XDS_TLS__CERTIFICATE": "/nowhere"}, "tls.certificate and tls.key"),
@@ -146,6 +149,49 @@ def test_a_node_does_not_start_unsafe(changes: dict[str, str], key: str) -> None
     with pytest.raises(SettingsError) as caught:
         check_to_serve(load(None, GOOD | changes))
     assert key in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("edit", "changes", "said"),
+    [
+        (("", ""), {}, "issuers with test = true are believed with environment = test only"),
+        (
+            ('audiences = ["urn:xds:demo"]', 'audiences = ["urn:xds:demo"]\nlifetime_minutes = 0'),
+            {"XDS_ENVIRONMENT": "test"},
+            "lifetime_minutes",
+        ),
+        (("test = true", ""), {}, "token = dpop needs node.public_url"),
+        (
+            ('kind = "xua"', 'kind = "xua"\nconfirmation = ["sender-vouches"]'),
+            {},
+            "confirmation sender-vouches needs tls.client_ca",
+        ),
+    ],
+    ids=["test-issuers", "wrong-file", "dpop-without-url", "sender-vouches"],
+)
+def test_a_node_does_not_start_with_unsafe_trust(
+    edit: tuple[str, str], changes: dict[str, str], said: str, tmp_path: Path
+) -> None:
+    """Tickets required in production: the trust file must be right, real, and possible to check."""
+    trust = TicketService(tmp_path).trust
+    trust.write_text(trust.read_text().replace(*edit))
+    required = GOOD | {"XDS_ENVIRONMENT": "production", "XDS_ACCESS__TICKET": "required"}
+    with pytest.raises(SettingsError) as caught:
+        check_to_serve(load(None, required | {"XDS_TRUST": str(trust)} | changes))
+    assert said in str(caught.value)
+
+
+def test_a_node_starts_in_production_with_a_trust_file_of_its_own(tmp_path: Path) -> None:
+    """Real issuers, and the URL that clients use."""
+    trust = TicketService(tmp_path).trust
+    trust.write_text(trust.read_text().replace("test = true", ""))
+    given = {
+        "XDS_ENVIRONMENT": "production",
+        "XDS_ACCESS__TICKET": "required",
+        "XDS_TRUST": str(trust),
+        "XDS_NODE__PUBLIC_URL": "https://xds.example.no",
+    }
+    check_to_serve(load(None, GOOD | given))
 
 
 def test_settings_have_a_purpose_in_words() -> None:

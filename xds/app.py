@@ -11,6 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -21,12 +22,19 @@ from sqlalchemy.exc import OperationalError
 
 from xds import transactions
 from xds.config import Settings, check_to_serve, import_function, load, server_context
-from xds.errors import Fault, FaultCode, RegistryFailure, SettingsError
+from xds.errors import Code, Denied, Fault, FaultCode, RegistryError, RegistryFailure, SettingsError
+from xds.fhir.routes import FhirBase
 from xds.log import set_up
+from xds.metrics import Metrics
 from xds.registry.registry import Options, Registry
 from xds.repository.documents import Repository
 from xds.repository.files import FolderStore
 from xds.repository.on_demand import OnDemand
+from xds.security import wsse
+from xds.security.denials import DENIALS, MEANINGS, Wss
+from xds.security.gate import FhirGate, SoapGate
+from xds.security.replay import Replay
+from xds.security.trust_store import TrustStore
 from xds.store.database import Database
 from xds.store.trouble import DatabaseBusy, is_busy, no_room
 from xds.transactions import iti8_patient_identity_feed as iti8
@@ -67,7 +75,9 @@ ENDPOINTS: Final[Mapping[str, tuple[str, tuple[Transaction, ...]]]] = {
 }
 
 
-def _answer(node: Node, known: Mapping[str, Transaction], message: Message) -> tuple[Answer, bool]:
+def _answer(
+    node: Node, gates: _Gates, known: Mapping[str, Transaction], message: Message
+) -> tuple[Answer, bool]:
     """One request, through the gates in their order. Raises Fault for what is no request at all."""
     transaction = known.get(message.action)
     if transaction is None:
@@ -76,27 +86,18 @@ def _answer(node: Node, known: Mapping[str, Transaction], message: Message) -> t
             "This endpoint does not have the wsa:Action of the message; its WSDL lists those it has.",
             subcode=(WSA, "ActionNotSupported"),
         )
-    if message.body.tag != transaction.element:
-        raise Fault(
-            FaultCode.SENDER,
-            f"The wsa:Action is that of {transaction.number}, whose Body holds one {transaction.element}.",
-        )
-    if message.included() - {transaction.binary}:
-        raise Fault(
-            FaultCode.SENDER,
-            f"An xop:Include stands where {transaction.number} has no binary content:"
-            " write the value itself.",
-        )
     mtom = message.mtom and transaction.streams
     try:
-        # GATE 1, who is asking?  Comes with the security tickets; until then config.check_to_serve lets the
-        # node start only between mutually known systems or for a test.
-        _check_schema(transaction, message)  # GATE 0, is it valid? By schema here, by IHE's rules in `read`.
+        gates.who_asks(message)  # GATE 1, who is asking?
+        _check_body(transaction, message)  # GATE 0, is it valid? By schema here, by IHE's rules in `read`.
         request = transaction.read(message)
         # GATE 2, what may they see?  Comes with the access rules, as a condition in every statement of `do`.
         result = transaction.do(node, request)
         # GATE 3, what was done?  Comes with the access log, in the database transaction of `do`.
         body = transaction.write(result)
+    except Denied as denial:
+        log.info("%s %s denied %s %s", message.reference, transaction.number, denial.rule, denial.sentence)
+        body = transaction.refuse((gates.denial(denial),), message.reference)
     except RegistryFailure as failure:
         log_refusal(message.reference, transaction.number, failure.errors)
         body = transaction.refuse(failure.errors, message.reference)
@@ -111,7 +112,50 @@ def _answer(node: Node, known: Mapping[str, Transaction], message: Message) -> t
     return Answer(transaction.response_action, body), mtom
 
 
-def _check_schema(transaction: Transaction, message: Message) -> None:
+@dataclass(frozen=True, slots=True)
+class _Gates:
+    """Gate 1 for each side of the node; without one config.check_to_serve has seen that all callers are known.
+
+    `faults`: a denial is a SOAP fault, else an error of the registry whose location is `home`.
+    """
+
+    soap: SoapGate | None
+    fhir: FhirGate | None
+    faults: bool
+    home: str
+
+    @property
+    def understood(self) -> frozenset[str]:
+        """The header blocks that gate 1 processes."""
+        return frozenset({wsse.TAG} if self.soap else ())
+
+    def who_asks(self, message: Message) -> None:
+        """Let the message through, or raise Denied."""
+        if self.soap is not None:
+            caller = self.soap.caller(message)
+            log.info("%s caller=%s issuer=%s", message.reference, caller.kind, caller.issuer)
+
+    def denial(self, denial: Denied) -> RegistryError:
+        """The error for the sender, in the standard's words and no others; raises it as a Fault if so set."""
+        code = DENIALS[denial.rule].code
+        assert isinstance(code, Wss)
+        if self.faults:
+            raise Fault(FaultCode.SENDER, MEANINGS[code], subcode=(code.namespace, code.value))
+        return RegistryError(Code.REGISTRY_ERROR, MEANINGS[code], f"urn:oid:{self.home}", f"wsse:{code}")
+
+
+def _check_body(transaction: Transaction, message: Message) -> None:
+    if message.body.tag != transaction.element:
+        raise Fault(
+            FaultCode.SENDER,
+            f"The wsa:Action is that of {transaction.number}, whose Body holds one {transaction.element}.",
+        )
+    if message.included() - {transaction.binary}:
+        raise Fault(
+            FaultCode.SENDER,
+            f"An xop:Include stands where {transaction.number} has no binary content:"
+            " write the value itself.",
+        )
     broken_at = schema.check(message.body, _SCHEMA)
     if not broken_at:
         return
@@ -154,15 +198,20 @@ def create_app(settings: Settings | None = None) -> App:
         on_demand=_on_demand(settings),
         namespaces=settings["patients.authorities"].namespaces,
     )
+    trust = None
+    if settings["access.ticket"] == "required":
+        trust = TrustStore(settings["trust"], seconds=settings["access.trust_seconds"])
+    gates = _gates(settings, database, trust)
     app = falcon.App()
     plain_errors(app)
     for address, (wsdl, offered) in ENDPOINTS.items():
         known = {transaction.action: transaction for transaction in offered}
         endpoint = SoapEndpoint(
-            partial(_answer, node, known),
+            partial(_answer, node, gates, known),
             settings.limits,
             documents.staging,
             name=address,
+            understood=gates.understood,
             actions=known,
             wsdl=Description(_WSDL / wsdl, settings["node.public_url"]),
         )
@@ -170,13 +219,35 @@ def create_app(settings: Settings | None = None) -> App:
     schemas = Schemas(_WSDL / "schema")
     for folder in sorted({address.rpartition("/")[0] for address in ENDPOINTS}):
         app.add_route(f"{folder}/schema/{{name}}", schemas)
+    app.add_sink(FhirBase(gates.fhir, _public_url(settings)), "/fhir(?:/|$)")
+    app.add_route("/metrics", Metrics(*([trust.samples] if trust else [])))
     app.add_route("/health/live", _Live())
     app.add_route("/health/ready", _Ready(node))
     if alone:
         collect_seldom()
+        if trust:
+            trust.start()  # ends with the worker, as the listener does
         if settings["patients.mllp_listen"]:
-            _mllp_listener(settings, node).start()  # ends with the worker
+            _mllp_listener(settings, node).start()
     return app
+
+
+def _gates(settings: Settings, database: Database, trust: TrustStore | None) -> _Gates:
+    faults, home = settings["access.denial"] == "fault", settings["node.home_community_id"]
+    if trust is None:
+        return _Gates(None, None, faults, home)
+    replay = Replay(database)
+    soap = SoapGate(trust, replay, known_sender=settings["tls.client_ca"] is not None)
+    return _Gates(soap, FhirGate(trust, replay), faults, home)
+
+
+def _public_url(settings: Settings) -> str:
+    """Scheme and authority under which clients know the node; a DPoP proof is for these."""
+    if settings["node.public_url"]:
+        return str(settings["node.public_url"])
+    host, port = settings["node.listen"]
+    name = f"[{host}]" if ":" in host else host
+    return f"{'https' if settings['tls.certificate'] else 'http'}://{name}:{port}"
 
 
 def _mllp_listener(settings: Settings, node: Node) -> MllpListener:

@@ -22,6 +22,7 @@ from xds.client.commands import add_commands
 from xds.client.patients import patient_id
 from xds.client.terminal import moment, table
 from xds.config import MOST_GRACE_HOURS, Settings, check_to_serve, load
+from xds.demo import commands as ticket_commands
 from xds.errors import DataTypeError, RegistryFailure, SettingsError, XdsError
 
 # What only a node needs is imported by its commands: the client starts in a third of the time without.
@@ -54,6 +55,8 @@ def serve(arguments: argparse.Namespace) -> int:
             raise SettingsError("store.database is not of this version: run `xds migrate`")
     if settings["access.ticket"] == "none":
         print("xds: access.ticket = none: requests are NOT checked for security tickets", file=sys.stderr)
+    else:
+        print("xds: there are no access rules yet: who has a good ticket may do EVERYTHING", file=sys.stderr)
     if path:
         os.environ["XDS_CONFIG"] = str(path.resolve())
     server = Granian(
@@ -326,6 +329,7 @@ def _parser() -> argparse.ArgumentParser:
     command = node_command("unmerge", unmerge, "Take back the merge of a patient id.", commands_of_patients)
     command.add_argument("--patient", type=_patient, metavar="ID", required=True, help="the merged id")
     add_commands(commands)
+    ticket_commands.add_commands(commands, lambda arguments: _settings(arguments)[0]["trust"])
     return parser
 
 

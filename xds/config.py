@@ -234,6 +234,19 @@ SETTINGS: Final = (
         "Whether a request needs a security ticket; none needs client certificates or environment = test.",
     ),
     Setting(
+        "access.denial",
+        "fault",
+        _one_of("fault", "registry-error"),
+        "How a request without a good ticket is answered: a SOAP fault of WS-Security, or HTTP 200 with"
+        " XDSRegistryError.",
+    ),
+    Setting(
+        "access.trust_seconds",
+        300,
+        _number(10, 86_400),
+        "Seconds between two fetches of the issuers' keys that are read from a URL.",
+    ),
+    Setting(
         "patients.source", "national", _one_of("national", "feed", "open"), "Which patient ids are known."
     ),
     Setting(
@@ -330,17 +343,7 @@ def check_to_serve(settings: Settings) -> None:
             import_function(settings["repository.on_demand"])
         except SettingsError as error:
             errors.append(str(error))
-    if settings["access.ticket"] == "required":
-        errors.append(
-            "access.ticket = required: this version cannot check security tickets yet"
-            " and serves nobody without; set access.ticket = none"
-            " together with tls.client_ca, or with environment = test for a test"
-        )
-    elif settings["environment"] != "test" and not settings["tls.client_ca"]:
-        errors.append(
-            "access.ticket = none is refused: set tls.client_ca, so that only known systems can connect,"
-            " or environment = test for a test"
-        )
+    errors += _ticket_errors(settings)
     if errors:
         raise SettingsError("\n".join(errors))
 
@@ -357,6 +360,48 @@ def import_function(name: str) -> Callable[..., Any]:
     if not callable(found):
         raise SettingsError("repository.on_demand names no function")
     return found  # type: ignore[no-any-return]
+
+
+def _ticket_errors(settings: Settings) -> list[str]:
+    """Who may ask: a node either checks tickets, or knows every system that can connect, or is a test."""
+    test, mutual_tls = settings["environment"] == "test", bool(settings["tls.client_ca"])
+    errors = []
+    if settings["access.denial"] == "registry-error" and not settings["node.home_community_id"]:
+        errors.append(
+            "access.denial = registry-error tells which community refuses: set node.home_community_id"
+        )
+    if settings["access.ticket"] == "none":
+        if not test and not mutual_tls:
+            errors.append(
+                "access.ticket = none is refused: set tls.client_ca, so that only known systems can connect,"
+                " or environment = test for a test"
+            )
+        return errors
+    if not settings["trust"]:
+        errors.append(
+            "access.ticket = required needs a trust file: write down whose tickets are good (docs/trust.md)"
+            " and set trust to its path"
+        )
+        return errors
+    # Keys and certificates are read by what the command line's client commands do without.
+    from xds.security.trust import Confirmation
+    from xds.security.trust_file import read_trust
+
+    try:
+        issuers = [entry.issuer for entry in read_trust(settings["trust"])]
+    except SettingsError as error:
+        return [*errors, str(error)]
+    if not test and (names := [issuer.name for issuer in issuers if issuer.test]):
+        errors.append(
+            f"trust: issuers with test = true are believed with environment = test only: {', '.join(names)}"
+        )
+    if not (test or mutual_tls) and any(Confirmation.SENDER_VOUCHES in each.confirmations for each in issuers):
+        errors.append("trust: confirmation sender-vouches needs tls.client_ca, so that senders are known")
+    if not (test or settings["node.public_url"]) and any(each.dpop and each.kind.is_token for each in issuers):
+        errors.append(
+            "trust: token = dpop needs node.public_url, because a proof names the URL that the client used"
+        )
+    return errors
 
 
 def _patient_errors(settings: Settings) -> list[str]:

@@ -10,11 +10,14 @@ because what stands here is shown to senders and written to logs.
     │   └── Refused           found while reading; with what is known of it (in xds.transport.message)
     ├── MissingPart           a reference to a MIME part that is not there (in xds.transport.message)
     ├── RegistryFailure       the message was understood and is refused: answered as a RegistryResponse
+    ├── Denied                nobody who may ask: answered as xds.security.denials says
     ├── DamagedDocument       stored bytes are missing or changed (in xds.repository.documents)
     ├── DataTypeError         a value does not follow its data type (caught by validation)
     ├── SettingsError         the node cannot start with these settings
     ├── ClientError           the other side refused, or could not be reached
+    │   ├── Faulted           with a SOAP fault, whose code it has (in xds.transport.client)
     │   └── IncompleteFetch   some documents came and some did not (in xds.client, with those that came)
+    ├── TicketRefused         the sample ticket service does not issue that (in xds.demo.keys)
     └── DemoFailed            the demo could not go on (in xds.demo.node)
 """
 
@@ -96,6 +99,18 @@ class RegistryFailure(XdsError):
     def __init__(self, *errors: RegistryError) -> None:
         super().__init__("; ".join(f"{e.code} {e.rule}" for e in errors))
         self.errors: tuple[RegistryError, ...] = errors
+
+
+class Denied(XdsError):
+    """A request that is turned away at gate 1; `rule` is its reason in xds.security.denials.
+
+    `sentence` is for the log and never for the sender.
+    """
+
+    def __init__(self, rule: str, sentence: str) -> None:
+        super().__init__(rule)
+        self.rule = rule
+        self.sentence = sentence
 
 
 class FaultCode(StrEnum):

@@ -1,11 +1,9 @@
 """What python-jose and joserfc accept and refuse, and how fast they are.
 
-The figures of docs/decisions/0002-token-layer-not-python-jose.md. Run by hand, in an environment of its own;
-neither package is a dependency of this project yet and no test needs this script:
+The figures of docs/decisions/0002-token-layer-not-python-jose.md. Run by hand; the project's environment
+has both packages (python-jose for the tests only):
 
-    python3.11 -m venv /tmp/token-layer
-    /tmp/token-layer/bin/pip install "python-jose[cryptography]==3.5.0" joserfc==1.8.0
-    /tmp/token-layer/bin/python bench/decisions/token_layer.py
+    .venv/bin/python bench/decisions/token_layer.py
 
 Keys are made on the spot. A line per question, a column per package. python-jose is called with the
 algorithm, audience and issuer, joserfc with the algorithm and a JWTClaimsRegistry that makes aud, iss and exp

@@ -54,15 +54,24 @@ def test_the_demo_goes_the_whole_way_and_leaves_nothing(tmp_path: Path, environm
     done = subprocess.run(COMMAND, env=environment, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    steps = re.findall(r"^(\d)\. (\w+)", done.stdout, re.MULTILINE)
-    assert steps == [
-        ("1", "Started"),
-        ("2", "Submitted"),
-        ("3", "Replaced"),
-        ("4", "Found"),
-        ("5", "Fetched"),
-        ("6", "Stopped"),
-    ]
+    steps = re.findall(r"^(\d)\. (.+?)  \(\d+ ms\)$", done.stdout, re.MULTILINE)
+    assert [int(number) for number, _ in steps] == list(range(1, 10))
+    for (_, told), begins in zip(
+        steps,
+        (
+            "Made a ticket service",
+            "Started a node",
+            "Submitted a PDF",
+            "Replaced the text note",
+            "Found them",
+            "Fetched the PDF",
+            "Asked without a ticket: refused",
+            "Asked with the same ticket, one letter of it altered: refused",
+            "Stopped the node",
+        ),
+        strict=True,
+    ):
+        assert told.startswith(begins)
     assert done.stdout.count("Approved") == 3
     assert "byte for byte" in done.stdout
     assert "Where to go from here" in done.stdout
@@ -80,6 +89,7 @@ def test_the_folder_is_kept_when_asked_for(tmp_path: Path, environment: dict[str
     assert str(folder) in done.stdout.splitlines()[-1]
     assert (folder / "xds.db").is_file()
     assert [path.suffix for path in (folder / "fetched").iterdir()] == [".pdf"]
+    assert (folder / "tickets" / "trust.toml").is_file()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

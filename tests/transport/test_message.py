@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -378,3 +379,22 @@ def test_a_media_type_cannot_break_a_mime_header(staging: StagingFolder, kind: s
     _, _, chunks = write_answer(answer, read(CXF, staging), True)
 
     assert b"\r\nContent-Type: application/octet-stream\r\n" in b"".join(chunks)
+
+
+@pytest.mark.parametrize("remark", ["<!-- x -->", "<?x y?>"], ids=["comment", "instruction"])
+def test_a_remark_in_a_header_block_is_taken_out_and_told(remark: str, tmp_path: Path):
+    """The text around it is one text, and the gate is told which block it stood in."""
+    xml_ = (
+        '<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope"'
+        ' xmlns:a="http://www.w3.org/2005/08/addressing"><s:Header>'
+        f"<a:Action>urn:x</a:Action><t xmlns='urn:t'>on{remark}e</t><u xmlns='urn:t'/>{remark}</s:Header>"
+        f"<s:Body>{remark}<b>on{remark}e</b></s:Body></s:Envelope>"
+    )
+    message = read_message(
+        io.BytesIO(xml_.encode()), "application/soap+xml", Limits(), StagingFolder(tmp_path)
+    )
+    assert message.remarked == {"{urn:t}t"}
+    assert message.header is not None
+    assert [block.text for block in message.header.iter("{urn:t}t")] == ["one"]
+    assert message.body.text == "one"
+    assert len(message.body) == 0

@@ -11,7 +11,7 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,13 +23,14 @@ from lxml import etree
 from xds.client import queries
 from xds.client.submission import PreparedSubmission, Time, as_dtm
 from xds.client.terminal import printable
+from xds.client.ticket import refusal, security_header
 from xds.errors import ClientError, RegistryError
 from xds.errors import Code as ErrorCode
 from xds.metadata import names
 from xds.metadata.ebrim import read_object_list, write_object
 from xds.metadata.entries import Entry, document_entry, registry_object
 from xds.metadata.model import Code, DocumentEntry
-from xds.transport.client import Progress, SoapClient
+from xds.transport.client import Faulted, Progress, SoapClient
 from xds.transport.limits import Limits
 from xds.transport.message import Attachment, Message, MissingPart, Piece
 from xds.transport.staged import Staged, StagingFolder
@@ -120,7 +121,9 @@ class Client:
 
     `url` is a node of ours (`http://host:port`); `registry` and `repository` are the endpoints of any other.
     `certificate` and `key` are our own client certificate, `ca_file` the authorities trusted instead of the
-    system's; all PEM. `connect_seconds` bounds a connection attempt, `limits` an answer.
+    system's; all PEM. `ticket` is the SAML assertion to show at every call, sent byte for byte, or a function
+    that gives it each time; without one none is sent. `connect_seconds` bounds a connection attempt, `limits`
+    an answer.
     """
 
     def __init__(
@@ -132,6 +135,7 @@ class Client:
         ca_file: Path | None = None,
         certificate: Path | None = None,
         key: Path | None = None,
+        ticket: str | bytes | Callable[[], str] = "",
         connect_seconds: float = 10,
         limits: Limits = LIMITS,
     ) -> None:
@@ -149,6 +153,7 @@ class Client:
                 "The certificate, key or authorities cannot be used"
                 f" ({error.strerror or type(error).__name__}): give PEM files that belong together."
             ) from None
+        self._ticket = ticket
         self._limits = limits
 
     def close(self) -> None:
@@ -317,23 +322,33 @@ class Client:
     ) -> Iterator[Message]:
         """One call; what it staged is gone when the block is left."""
         with tempfile.TemporaryDirectory(prefix=".xds-", dir=staging) as folder:
-            message = self._soap.call(
-                url,
-                _ITI + transaction,
-                body,
-                mtom,
-                b"",
-                self._limits,
-                StagingFolder(Path(folder)),
-                sent=sent,
-                received=received,
-            )
+            try:
+                message = self._soap.call(
+                    url,
+                    _ITI + transaction,
+                    body,
+                    mtom,
+                    self._security(),
+                    self._limits,
+                    StagingFolder(Path(folder)),
+                    sent=sent,
+                    received=received,
+                )
+            except Faulted as fault:
+                if told := refusal(fault.subcode):
+                    raise ClientError(f"{fault}\n  {told}") from None
+                raise
             if message.body.tag != expected:
                 raise ClientError(
                     f"{_host(url)} answered with something else than {transaction} asks for:"
                     " check that the address is the right endpoint."
                 )
             yield message
+
+    def _security(self) -> bytes:
+        if self._ticket == "":
+            return b""
+        return security_header(self._ticket() if callable(self._ticket) else self._ticket)
 
 
 def _check_address(address: str) -> None:

@@ -276,6 +276,13 @@ def _command(
     command.add_argument(
         "--ca", type=_file, metavar="FILE", help="authorities to trust instead of the system's, PEM"
     )
+    command.add_argument(
+        "--ticket",
+        type=_file,
+        default=os.environ.get("XDS_TICKET") or None,
+        metavar="FILE",
+        help="our security ticket, a SAML assertion (default: XDS_TICKET)",
+    )
     command.add_argument("--json", action="store_true", help="print JSON")
     return command
 
@@ -393,7 +400,10 @@ def _authors(arguments: argparse.Namespace) -> tuple[Author, ...]:
 def _client(arguments: argparse.Namespace) -> Client:
     if arguments.key and not arguments.cert:
         _wrong(arguments, "--key belongs to a --cert: give both")
-    return Client(arguments.url, ca_file=arguments.ca, certificate=arguments.cert, key=arguments.key)
+    ticket = arguments.ticket.read_bytes() if arguments.ticket else ""
+    return Client(
+        arguments.url, ca_file=arguments.ca, certificate=arguments.cert, key=arguments.key, ticket=ticket
+    )
 
 
 # ---- results

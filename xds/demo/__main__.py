@@ -1,8 +1,8 @@
 """`python -m xds.demo`, or `make demo`: the whole way of a document, on this machine, in a few seconds.
 
-Starts a node, submits three documents for a patient who does not exist, replaces one, finds them, fetches
-one and compares the bytes, telling each step in plain words. It must leave nothing behind: no process, and no
-file but with --keep.
+Starts a node that answers nobody without a security ticket, submits three documents for a patient who does
+not exist, replaces one, finds them, fetches one and compares the bytes, telling each step in plain words. It
+must leave nothing behind: no process, and no file but with --keep.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from xds.client.defaults import DOCUMENT_TYPES, class_code
 from xds.client.terminal import moment, size, table
 from xds.demo.documents import cda, patient, pdf
 from xds.demo.node import DemoFailed, DemoNode
-from xds.errors import XdsError
+from xds.demo.tickets import TicketService
+from xds.errors import ClientError, XdsError
 from xds.metadata.model import DocumentEntry
 
 SOURCE_ID: Final = "2.16.578.1.12.4.5.480.1.2"
@@ -37,11 +38,14 @@ AUTHOR: Final = Author("^Fjell^Tuva", ("Eksempelsykehuset",))
 _NEXT: Final = """\
 Where to go from here
   A node of your own, for a test on this machine:
-      export XDS_ENVIRONMENT=test XDS_ACCESS__TICKET=none
+      .venv/bin/xds ticket issue --kind personnel --patient {patient} --out ticket.xml
+      export XDS_ENVIRONMENT=test XDS_TRUST=$PWD/xds-demo/trust.toml
       export XDS_NODE__REPOSITORY_UNIQUE_ID=2.16.578.1.12.4.5.100.1.1.2
       export XDS_STORE__DATABASE=sqlite:///$PWD/xds.db XDS_STORE__DOCUMENTS=file://$PWD/documents
       .venv/bin/xds serve
-  and in another terminal:
+  and in another terminal, within the hour for which the ticket is good:
+      export XDS_TICKET=ticket.xml
+      .venv/bin/xds ticket show ticket.xml --trust xds-demo/trust.toml
       .venv/bin/xds submit FILE.pdf --patient {patient}
       .venv/bin/xds find --patient {patient}
       .venv/bin/xds fetch ENTRYUUID
@@ -68,11 +72,16 @@ class _Steps:
 
 def run(folder: Path) -> None:
     """Every step, with the node's data and the fetched file in `folder`; raises XdsError when one fails."""
-    steps = _Steps()
-    with DemoNode(folder) as node, Client(node.url) as client:
-        steps.done(f"Started a node at {node.url}, with an embedded database and its documents in\n{folder}")
+    steps, subject, now = _Steps(), patient(), datetime.now(UTC)
+    service = TicketService(folder / "tickets")
+    ticket = service.saml("personnel", patient=subject.id)
+    steps.done("Made a ticket service with keys of its own, and had it issue a clinician's security ticket.")
+    with DemoNode(folder, service.trust) as node, Client(node.url, ticket=ticket) as client:
+        steps.done(
+            f"Started a node at {node.url}, with an embedded database and its documents in\n{folder}"
+            "\nIt answers nobody without a ticket, and believes this service because its trust file says so."
+        )
 
-        subject, now = patient(), datetime.now(UTC)
         letter = pdf(["Epikrise", "", f"Pasient: {subject.given} {subject.family}", "Frisk og i god form."])
         documents = [
             _document(letter, "application/pdf", DISCHARGE_LETTER, "Epikrise", now),
@@ -118,9 +127,28 @@ def run(folder: Path) -> None:
         steps.done(
             f"Fetched the PDF (ITI-43): {fetched.size} bytes, the same, byte for byte (SHA-1 {fetched.sha1})."
         )
+
+        _expect_refusal(node.url, "", subject.id)
+        steps.done("Asked without a ticket: refused.")
+        _expect_refusal(node.url, ticket.replace("Tuva Fjell", "Tuva Fjelt", 1), subject.id)
+        steps.done(
+            "Asked with the same ticket, one letter of it altered: refused, the signature does not fit."
+        )
     steps.done("Stopped the node.")
     print()
     print(_NEXT.format(patient=subject.number))
+
+
+def _expect_refusal(url: str, ticket: str, patient_id: str) -> None:
+    """Nothing may be found with this ticket."""
+    with Client(url, ticket=ticket) as client:
+        try:
+            client.find(patient_id)
+        except ClientError as error:
+            if "ask for a new ticket" in str(error):
+                return
+            raise
+    raise DemoFailed("The node answered somebody whose ticket is not good.")
 
 
 def _document(
@@ -156,7 +184,8 @@ def _end(number: int, _: FrameType | None) -> NoReturn:
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit status: 0 when every step went well, 1 when one did not."""
     parser = argparse.ArgumentParser(
-        prog="python -m xds.demo", description="Start a node, submit, replace, find and fetch documents."
+        prog="python -m xds.demo",
+        description="Start a node that wants tickets, submit, replace, find and fetch documents.",
     )
     parser.add_argument("--keep", action="store_true", help="keep the folder with the node's data")
     keep = parser.parse_args(argv).keep

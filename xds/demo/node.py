@@ -49,16 +49,19 @@ def _signals_wait() -> Iterator[None]:
 
 
 class DemoNode:
-    """A node that anyone on this machine can reach; `url` is known from the beginning."""
+    """A node that anyone on this machine can reach, and that answers whoever has a ticket of an issuer in the
+    file `trust`; `url` is known from the beginning.
+    """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, trust: Path) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
         self.settings = {
             "XDS_ENVIRONMENT": "test",
-            "XDS_ACCESS__TICKET": "none",
+            "XDS_ACCESS__TICKET": "required",
+            "XDS_TRUST": str(trust),
             "XDS_NODE__LISTEN": f"127.0.0.1:{port}",
             "XDS_NODE__REPOSITORY_UNIQUE_ID": REPOSITORY_UNIQUE_ID,
             "XDS_STORE__DATABASE": f"sqlite:///{folder / 'xds.db'}",

@@ -208,6 +208,14 @@ stored_document = _clustered(
     Column("stored_at", Big, nullable=False),  # YYYYMMDDhhmmss, UTC
 )
 
+#: Tickets and DPoP proofs that are good for one use, and were used; `until` is when they end by themselves.
+used_ticket = _clustered(
+    "used_ticket",
+    Column("digest", LargeBinary(32), primary_key=True),
+    Column("until", Big, nullable=False),  # seconds since 1970, UTC
+    Index("ix_used_ticket_until", "until"),
+)
+
 #: One value per name for maintenance tasks, e.g. how far the sweep has come.
 maintenance = Table(
     "maintenance",

@@ -6,6 +6,7 @@ repeats a call by itself, and every failure is a ClientError whose sentence can 
 
 from __future__ import annotations
 
+import re
 import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -34,8 +35,18 @@ from xds.transport.staged import StagingFolder
 
 Progress = Callable[[int, int | None], None]
 
+
+class Faulted(ClientError):
+    """The other side answered with a SOAP fault; `subcode` is its (namespace, local name), or None."""
+
+    def __init__(self, message: str, subcode: tuple[str, str] | None) -> None:
+        super().__init__(message)
+        self.subcode = subcode
+
+
 #: Statuses with which a SOAP stack may answer a fault; 500 is the rule, SOAP 1.2 gives 400 for Sender.
 _SOAP_STATUSES: Final = frozenset({200, 400, 415, 500})
+_QNAME: Final = re.compile(r"(?:([\w.-]{1,60}):)?([\w.-]{1,60})", re.ASCII)
 _READABLE: Final = frozenset({"application/soap+xml", "text/xml", "multipart/related"})
 
 
@@ -192,7 +203,7 @@ def _opened(
     try:
         header, body = soap.split(answer.root, answer.version)
         if (reason := _fault_reason(body)) is not None:
-            raise ClientError(f"{name} refused the message: {reason}")
+            raise Faulted(f"{name} refused the message: {reason}", _subcode(body))
         soap.check_understood(header, answer.version, understood | addressing.UNDERSTOOD)
         properties = addressing.read(header, answer.version, answer=True)
         if properties.relates_to != message_id:
@@ -221,3 +232,13 @@ def _fault_reason(body: etree._Element) -> str | None:
     else:
         return None
     return (reason or "").strip() or "it gave no reason."
+
+
+def _subcode(fault: etree._Element) -> tuple[str, str] | None:
+    """The more exact code of a fault; SOAP 1.1 has it in the place of its own."""
+    path = f"{{{SOAP12}}}Code/{{{SOAP12}}}Subcode/{{{SOAP12}}}Value"
+    value = fault.find(path if fault.tag == f"{{{SOAP12}}}Fault" else "faultcode")
+    match = _QNAME.fullmatch((value.text or "").strip()) if value is not None else None
+    if value is None or match is None:
+        return None
+    return value.nsmap.get(match[1]) or "", match[2]

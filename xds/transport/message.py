@@ -72,7 +72,8 @@ class Message:
 
     `header` is the SOAP Header, `body` the only child of the Body with every xop:Include taken out.
     `unresolved` maps elements to the Content-ID of a part that is not there; `unreferenced` lists
-    those of parts that no element names. What either means is for the transaction to say.
+    those of parts that no element names. What either means is for the transaction to say. `remarked` are the
+    tags of the header blocks in which there was a comment or a processing instruction, which are gone now.
     """
 
     version: Version
@@ -85,6 +86,7 @@ class Message:
     unresolved: Mapping[etree._Element, str]
     unreferenced: tuple[str, ...]
     relates_to: str = ""
+    remarked: frozenset[str] = frozenset()
     _staging: StagingFolder | None = None
     _limits: Limits = field(default_factory=Limits)
     _parts: Mapping[str, Staged] = field(default_factory=dict)
@@ -172,6 +174,7 @@ class Received:
     root: etree._Element
     parts: Mapping[str, Staged]
     mtom: bool
+    remarked: frozenset[str] = frozenset()
 
     def discard(self) -> None:
         """Remove the staged parts."""
@@ -206,8 +209,10 @@ def receive(stream: Readable, content_type: str, limits: Limits, staging: Stagin
             raise _wrong_type()
         if parameters.get("charset", "").lower() not in _CHARSETS:
             raise sender("The Content-Type names a charset that is not read here: send UTF-8.")
-        root = xml.parse(data)
-        return Received(soap.version_of(root), root, staged, mtom)
+        root = xml.parse(data, remarks=True)
+        remarked = soap.remarked(root)
+        xml.drop_remarks(root)
+        return Received(soap.version_of(root), root, staged, mtom, remarked)
     except BaseException:
         for part in staged.values():
             part.discard()
@@ -301,6 +306,7 @@ def open_message(
         unresolved=unresolved,
         unreferenced=tuple(cid for cid in parts if cid not in used),
         relates_to=properties.relates_to,
+        remarked=received.remarked,
         _staging=staging,
         _limits=limits,
         _parts=parts,

@@ -13,6 +13,7 @@ from typing import Final
 from lxml import etree
 
 from xds.errors import Fault, FaultCode
+from xds.transport.xml import has_remarks
 
 SOAP12: Final = "http://www.w3.org/2003/05/soap-envelope"
 SOAP11: Final = "http://schemas.xmlsoap.org/soap/envelope/"
@@ -64,6 +65,7 @@ WORDS: Final = {
     ),
 }
 VERSION_OF: Final = {f"{{{words.namespace}}}Envelope": version for version, words in WORDS.items()}
+_HEADERS: Final = tuple(f"{{{words.namespace}}}Header" for words in WORDS.values())
 BY_MEDIA_TYPE: Final = {words.media_type: version for version, words in WORDS.items()}
 
 
@@ -94,6 +96,14 @@ def split(root: etree._Element, version: Version) -> tuple[etree._Element | None
             FaultCode.SENDER, f"The SOAP Body must have exactly one child element; it has {len(children[0])}."
         )
     return header, children[0][0]
+
+
+def remarked(root: etree._Element) -> frozenset[str]:
+    """The tags of the header blocks that hold a comment or a processing instruction."""
+    header = next(root.iterchildren(*_HEADERS), None)
+    if header is None:
+        return frozenset()
+    return frozenset(str(block.tag) for block in header.iterchildren("*") if has_remarks(block))
 
 
 def for_us(block: etree._Element, version: Version) -> bool:

@@ -33,10 +33,10 @@ _SPECIAL = re.compile(r'[&<>"\r\n\t]')
 
 # libxml2 2.14 makes its table of built-in schema types at the first compilation, without a lock: two at once
 # leave the table broken for as long as the process lives, and no schema compiles any more.
-_compiling = threading.Lock()
+compiling = threading.Lock()
 
 
-def _parser() -> etree.XMLParser:
+def _parser(*, remarks: bool = False) -> etree.XMLParser:
     # The encoding is given, so that libxml2 neither guesses nor follows a declaration to another one.
     return etree.XMLParser(
         encoding="utf-8",
@@ -47,17 +47,18 @@ def _parser() -> etree.XMLParser:
         no_network=True,
         huge_tree=False,
         recover=False,
-        remove_comments=True,
-        remove_pis=True,
+        remove_comments=not remarks,
+        remove_pis=not remarks,
         collect_ids=False,
     )
 
 
-def parse(data: bytes) -> etree._Element:
+def parse(data: bytes, *, remarks: bool = False) -> etree._Element:
     """Return the root element of `data`, which must be UTF-8 or UTF-16.
 
-    Comments and processing instructions are dropped. At most 256 levels and 10 million characters of one text
-    are read. Raises Fault(Sender) with line and column for anything else.
+    Comments and processing instructions are dropped, unless `remarks` are wanted: then `drop_remarks` must
+    be called before anything is read, because they split texts. At most 256 levels and 10 million characters
+    of one text are read. Raises Fault(Sender) with line and column for anything else.
     """
     if not data:
         raise sender("The message is empty.")
@@ -74,7 +75,7 @@ def parse(data: bytes) -> etree._Element:
     if _DOCTYPE.match(data.removeprefix(_UTF8_BOM)):
         raise sender("The XML has a document type declaration (DOCTYPE), which SOAP forbids: leave it out.")
     try:
-        root = etree.fromstring(data, _parser())
+        root = etree.fromstring(data, _parser(remarks=remarks))
     except etree.XMLSyntaxError as error:
         line, column = error.position
         if error.code in _RESOURCE_CODES:
@@ -88,12 +89,22 @@ def parse(data: bytes) -> etree._Element:
     return root
 
 
+def has_remarks(element: etree._Element) -> bool:
+    """Whether there is a comment or a processing instruction in it."""
+    return next(element.iter(etree.Comment, etree.ProcessingInstruction), None) is not None
+
+
+def drop_remarks(root: etree._Element) -> None:
+    """Take every comment and processing instruction out; the texts around one become one text."""
+    etree.strip_tags(root, etree.Comment, etree.ProcessingInstruction)
+
+
 def schema(path: Path) -> etree.XMLSchema:
     """Compile one of our own schema files, with its relative imports.
 
     A schema object keeps the errors of its last validation in itself: threads must not share one.
     """
-    with _compiling:
+    with compiling:
         return etree.XMLSchema(etree.parse(path, etree.XMLParser(resolve_entities=False, no_network=True)))
 
 

@@ -1,0 +1,221 @@
+"""Every address of the node is walked: nobody gets in without a ticket, and those who try change nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import falcon.inspect
+import pytest
+
+from tests.blackbox import messages as m
+from tests.blackbox.state import published, rows, staged
+from tests.blackbox.wire import QUERY, SUCCESS, Reply, Request, send
+from tests.nodes import REPOSITORY_ID, Node
+from tests.security.vectors import fresh, named, read, security_header
+from xds.app import ENDPOINTS, create_app
+from xds.config import load
+from xds.security.denials import WSSE
+from xds.store.database import Database
+from xds.store.schema import metadata
+from xds.transactions.transaction import Transaction
+
+TRANSACTIONS = [(address, each) for address, (_, offered) in ENDPOINTS.items() for each in offered]
+#: Each address of a SOAP transaction, and each request element at it.
+WALK = pytest.mark.parametrize(
+    ("address", "transaction"), TRANSACTIONS, ids=[f"{each.number}-{each.action}" for _, each in TRANSACTIONS]
+)
+#: What is open to everybody: it says nothing of anybody.
+OPEN = [
+    *(f"{address}?wsdl" for address in ENDPOINTS),
+    "/xds/schema/xds.xsd",
+    "/pix/schema/xml.xsd",
+    "/health/live",
+    "/health/ready",
+    "/metrics",
+]
+#: The same, as the application's router has it.
+OPEN_ROUTES = {"/xds/schema/{name}", "/pix/schema/{name}", "/health/live", "/health/ready", "/metrics"}
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+FHIR = [
+    "/fhir",
+    "/fhir/",
+    "/fhir/metadata",
+    "/fhir/DocumentReference",
+    "/fhir/DocumentReference/_search",
+    "/fhir/DocumentReference?patient=1",
+    "/fhir/List/1",
+    "/fhir/Binary/1",
+    "/fhir/AuditEvent",
+    "/fhir/$provide",
+    "/fhir//metadata",
+    "/fhir/%2e%2e/health/live",
+]
+
+
+class Guarded:
+    """A node that wants tickets and has one document; `unsigned` and `good` are headers to send."""
+
+    def __init__(self, node: Node, folder: Path) -> None:
+        vectors = read(folder)
+        self.node = node
+        self.good = security_header(named(vectors, "saml-good-xua"))
+        self.unsigned = security_header(named(vectors, "saml-unsigned"))
+        self.document = m.Document()
+        provided = send(
+            node,
+            m.plain(m.provide([self.document], m.inline([self.document])), "ITI-41", header=self.good),
+        )
+        assert provided.outcome == SUCCESS
+        found = send(
+            node, m.plain(m.get_documents(self.document.unique_id), "ITI-18", header=self.good)
+        ).content()
+        self.entry = found.find(".//{*}ExtrinsicObject").get("id")
+
+    def bodies(self, transaction: Transaction) -> list[str]:
+        """An empty element, which is no valid request; and where there is one, a request that would work."""
+        name = re.fullmatch(r"\{(.*)\}(.*)", transaction.element)
+        assert name
+        unique_id, new = self.document.unique_id, m.Document()
+        works = {
+            "ITI-18": m.get_documents(unique_id),
+            "ITI-41": m.provide([new], m.inline([new])),
+            "ITI-42": m.register([new]),
+            "ITI-43": m.retrieve(unique_id),
+            "ITI-51": m.query(
+                m.FIND_FOR_MULTIPLE_PATIENTS,
+                {
+                    "$XDSDocumentEntryPatientId": f"('{m.PATIENT}')",
+                    "$XDSDocumentEntryStatus": f"('{m.APPROVED}')",
+                },
+            ),
+            "ITI-57": m.submit(
+                m.submission_set(),
+                m.association(
+                    "as1",
+                    m.UPDATE_STATUS,
+                    m.SET,
+                    self.entry,
+                    NewStatus=m.DEPRECATED,
+                    OriginalStatus=m.APPROVED,
+                ),
+            ),
+            "ITI-62": m.remove_metadata(self.entry),
+            "ITI-86": m.remove_documents(unique_id),
+        }
+        empty = f'<e:{name[2]} xmlns:e="{name[1]}"/>'
+        return [empty, *([works[transaction.number]] if transaction.number in works else [])]
+
+    def everything(self) -> tuple[object, ...]:
+        """Every row of every table, and every file with its time."""
+        tables = {table: rows(self.node, f"SELECT * FROM {table}") for table in sorted(metadata.tables)}
+        files = {key: path.stat().st_mtime_ns for key, path in published(self.node).items()}
+        return tables, files, staged(self.node)
+
+
+@pytest.fixture(scope="module")
+def guarded(new_node: Callable[..., Node], tmp_path_factory: pytest.TempPathFactory) -> Guarded:
+    """A node that wants tickets."""
+    folder = fresh(tmp_path_factory.mktemp("vectors"))
+    return Guarded(new_node(access__ticket="required", trust=folder / "trust.toml"), folder)
+
+
+def soap(address: str, action: str, body: str, header: str) -> Request:
+    """A request of any action."""
+    return Request(address, m.media_type(m.SOAP12), m.envelope(body, action, header=header))
+
+
+def assert_refused(reply: Reply, code: str) -> None:
+    """A fault of WS-Security, and nothing else."""
+    assert reply.status == 500
+    assert reply.fault.subcodes == [f"{{{WSSE}}}{code}"]
+
+
+@WALK
+def test_no_transaction_is_done_without_a_ticket(
+    address: str, transaction: Transaction, guarded: Guarded
+) -> None:
+    """Neither a request that works nor one that is not even valid: gate 1 comes before all else."""
+    before = guarded.everything()
+    for body in guarded.bodies(transaction):
+        assert_refused(send(guarded.node, soap(address, transaction.action, body, "")), "InvalidSecurity")
+    assert guarded.everything() == before
+
+
+@WALK
+def test_no_transaction_is_done_with_an_unsigned_ticket(
+    address: str, transaction: Transaction, guarded: Guarded
+) -> None:
+    """An assertion that anybody could have written opens nothing."""
+    before = guarded.everything()
+    for body in guarded.bodies(transaction):
+        reply = send(guarded.node, soap(address, transaction.action, body, guarded.unsigned))
+        assert_refused(reply, "InvalidSecurityToken")
+    assert guarded.everything() == before
+
+
+@WALK
+def test_each_transaction_looks_at_a_request_with_a_good_ticket(
+    address: str, transaction: Transaction, guarded: Guarded
+) -> None:
+    """The walk is no walk along walls: with a ticket the same request is judged by what it says."""
+    empty = guarded.bodies(transaction)[0]
+    reply = send(guarded.node, soap(address, transaction.action, empty, guarded.good))
+    assert WSSE.encode() not in reply.body
+    assert reply.status == 200 or b"does not follow the schema" in reply.body
+
+
+def test_an_mtom_submission_without_a_ticket_leaves_no_file(guarded: Guarded) -> None:
+    """Its parts are staged before the ticket is looked at, and removed when it is refused."""
+    before = guarded.everything()
+    assert_refused(send(guarded.node, m.mtom([m.Document()])), "InvalidSecurity")
+    assert guarded.everything() == before
+
+
+@pytest.mark.parametrize("address", list(ENDPOINTS))
+def test_an_action_that_is_not_there_is_not_let_in_either(address: str, guarded: Guarded) -> None:
+    """A made-up action is refused, whatever the Body holds."""
+    body = f'<e:AdhocQueryRequest xmlns:e="{QUERY}"/>'
+    reply = send(guarded.node, soap(address, "urn:xds:no-such-action", body, ""))
+    assert reply.status == 500
+    assert reply.fault.code.endswith("}Sender")
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("path", FHIR)
+def test_nothing_of_fhir_is_answered_without_a_token(path: str, method: str, guarded: Guarded) -> None:
+    """Whatever the address below /fhir and whatever the method: 401, a challenge, and no resource."""
+    before = guarded.everything()
+    reply = send(guarded.node, Request(path, "application/fhir+json", b"{}", method=method))
+    assert reply.status == 401
+    assert reply.headers.get_all("WWW-Authenticate")
+    assert guarded.everything() == before
+
+
+@pytest.mark.parametrize("path", OPEN)
+def test_what_says_nothing_of_anybody_is_open(path: str, guarded: Guarded) -> None:
+    """Descriptions, schemas, health and figures need no ticket, and hold nothing of a patient."""
+    reply = send(guarded.node, Request(path, None, b"", method="GET"))
+    assert reply.status == 200
+    assert not any(word.encode() in reply.body for word in m.MARKERS)
+
+
+def test_the_walk_knows_every_address_of_the_application(tmp_path: Path) -> None:
+    """A new route has to be walked here, or to be named as open."""
+    folder = fresh(tmp_path / "vectors")
+    database = Database(f"sqlite:///{tmp_path}/xds.db")
+    database.migrate()
+    environment = {
+        "XDS_ENVIRONMENT": "test",
+        "XDS_PATIENTS__SOURCE": "open",
+        "XDS_NODE__REPOSITORY_UNIQUE_ID": REPOSITORY_ID,
+        "XDS_STORE__DATABASE": f"sqlite:///{tmp_path}/xds.db",
+        "XDS_STORE__DOCUMENTS": f"file://{tmp_path}/documents",
+        "XDS_TRUST": str(folder / "trust.toml"),
+    }
+    found = falcon.inspect.inspect_app(create_app(load(None, environment)))
+    database.close()
+    assert {route.path for route in found.routes} == set(ENDPOINTS) | OPEN_ROUTES
+    assert [sink.prefix for sink in found.sinks] == ["/fhir(?:/|$)"]
+    assert not found.static_routes

@@ -1,0 +1,59 @@
+"""The security ticket in a request: a SAML assertion as its issuer signed it, in a wsse:Security header.
+
+`Client` puts one into every call. The assertion is sent byte for byte: written anew, its signature would no
+longer fit. It must never get into a log or an error.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from uuid import uuid4
+
+from xds.errors import ClientError, Fault
+from xds.transport.xml import parse
+
+_WSS: Final = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-"
+WSSE: Final = f"{_WSS}secext-1.0.xsd"
+WSU: Final = f"{_WSS}utility-1.0.xsd"
+_ASSERTION: Final = "{urn:oasis:names:tc:SAML:2.0:assertion}Assertion"
+#: What a file may have before the assertion, and a header block may not.
+_BEFORE: Final = re.compile(r"\A\ufeff?\s*(?:<\?xml\s[^>]*\?>)?\s*")
+#: How long a request may be on its way.
+_FRESH: Final = timedelta(minutes=5)
+
+
+def security_header(ticket: str | bytes) -> bytes:
+    """The header block that carries the assertion, with a wsu:Timestamp of now; its prefix s is SOAP's.
+
+    Raises ClientError when it is not an assertion that can stand in any message.
+    """
+    try:
+        text = ticket if isinstance(ticket, str) else ticket.decode()
+        assertion = _BEFORE.sub("", text, count=1).rstrip().encode()
+        good = parse(assertion).tag == _ASSERTION
+    except (Fault, UnicodeError):
+        good = False
+    if not good:
+        raise ClientError(
+            "The ticket is not one SAML 2.0 assertion in UTF-8 that is XML by itself: give it as its issuer"
+            " sent it, with every namespace that it uses, and nothing around it."
+        )
+    now = datetime.now(UTC)
+    return (
+        f'<wsse:Security xmlns:wsse="{WSSE}" xmlns:wsu="{WSU}" s:mustUnderstand="1">'
+        f'<wsu:Timestamp wsu:Id="_{uuid4()}"><wsu:Created>{_time(now)}</wsu:Created>'
+        f"<wsu:Expires>{_time(now + _FRESH)}</wsu:Expires></wsu:Timestamp>".encode()
+        + assertion
+        + b"</wsse:Security>"
+    )
+
+
+def refusal(subcode: tuple[str, str] | None) -> str:
+    """What to tell the user of a fault with this subcode; empty when it is not one of WS-Security."""
+    return f"{subcode[1]}: ask for a new ticket." if subcode and subcode[0] in (WSSE, WSU) else ""
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
