@@ -233,6 +233,12 @@ WRONG_USE = [
     (("issue", "--kind", "xua", "--minutes", "many"), 2, "invalid int"),
     (("issue", "--kind", "xua", "--minutes", "0"), 1, "1 to 1440 minutes"),
     (("issue", "--kind", "xua", "--person", "12345678901"), 1, "synthetic people only"),
+    (("issue", "--kind", "xua", "--folder", __file__), 2, "argument --folder: keys cannot be kept there: "),
+    (
+        ("issue", "--kind", "xua", "--out", "gone/ticket.xml"),
+        2,
+        "argument --out: it cannot be written: No such",
+    ),
     (("show", "gone.xml"), 2, "there is no file gone.xml"),
     (("show", __file__, "--trust", "gone.toml"), 2, "there is no file gone.toml"),
     (("show", __file__, "--trust", __file__), 1, "is not TOML"),
@@ -305,9 +311,9 @@ def test_the_ticket_may_be_named_in_the_environment(
 @pytest.mark.parametrize(
     ("spoil", "code"),
     [
-        (None, "InvalidSecurity"),
-        (lambda text: text.replace("Tuva", "Tova"), "FailedCheck"),
-        (lambda text: text.replace("<saml:Issuer>urn:", "<saml:Issuer>urm:"), "FailedAuthentication"),
+        (None, "InvalidSecurity: show one (--ticket FILE, or XDS_TICKET), or"),
+        (lambda text: text.replace("Tuva", "Tova"), "FailedCheck:"),
+        (lambda text: text.replace("<saml:Issuer>urn:", "<saml:Issuer>urm:"), "FailedAuthentication:"),
     ],
 )
 def test_a_refusal_is_told_with_its_code(
@@ -325,7 +331,7 @@ def test_a_refusal_is_told_with_its_code(
         arguments += ["--ticket", file]
     said = run(*arguments)
     assert (said.status, said.out) == (1, "")
-    assert said.err.endswith(f"\n  {code}: ask for a new ticket.\n")
+    assert said.err.endswith(f"\n  {code} ask for a new ticket.\n")
 
 
 def test_a_file_that_is_no_assertion_is_not_sent(run: Run, strict_node: Node, tmp_path: Path):

@@ -34,10 +34,10 @@ MAY_IMPORT = {
         "security",
         "fhir",
     },
-    "fhir": {"errors", "metadata", "store", "transport", "security"},
+    "fhir": {"errors", "store", "transport", "security"},
     "client": {"errors", "metadata", "transport"},
     "demo": {"errors", "metadata", "transport", "client", "security"},
-    "cli": {"errors", "config", "store", "repository", "registry", "client", "demo", "security"},
+    "cli": {"errors", "config", "store", "repository", "registry", "client", "demo"},
 }
 
 

@@ -21,7 +21,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from xds import transactions
-from xds.config import Settings, check_to_serve, import_function, load, server_context
+from xds.config import Settings, check_to_serve, import_function, load, server_context, unsafe_issuers
 from xds.errors import Code, Denied, Fault, FaultCode, RegistryError, RegistryFailure, SettingsError
 from xds.fhir.routes import FhirBase
 from xds.log import set_up
@@ -114,7 +114,7 @@ def _answer(
 
 @dataclass(frozen=True, slots=True)
 class _Gates:
-    """Gate 1 for each side of the node; without one config.check_to_serve has seen that all callers are known.
+    """Gate 1 for each side of the node; without, config.check_to_serve has seen that all callers are known.
 
     `faults`: a denial is a SOAP fault, else an error of the registry whose location is `home`.
     """
@@ -133,7 +133,7 @@ class _Gates:
         """Let the message through, or raise Denied."""
         if self.soap is not None:
             caller = self.soap.caller(message)
-            log.info("%s caller=%s issuer=%s", message.reference, caller.kind, caller.issuer)
+            log.info("%s kind=%s issuer=%s", message.reference, caller.kind, caller.issuer)
 
     def denial(self, denial: Denied) -> RegistryError:
         """The error for the sender, in the standard's words and no others; raises it as a Fault if so set."""
@@ -141,7 +141,7 @@ class _Gates:
         assert isinstance(code, Wss)
         if self.faults:
             raise Fault(FaultCode.SENDER, MEANINGS[code], subcode=(code.namespace, code.value))
-        return RegistryError(Code.REGISTRY_ERROR, MEANINGS[code], f"urn:oid:{self.home}", f"wsse:{code}")
+        return RegistryError(Code.REGISTRY_ERROR, MEANINGS[code], f"urn:oid:{self.home}", code.qname)
 
 
 def _check_body(transaction: Transaction, message: Message) -> None:
@@ -200,7 +200,11 @@ def create_app(settings: Settings | None = None) -> App:
     )
     trust = None
     if settings["access.ticket"] == "required":
-        trust = TrustStore(settings["trust"], seconds=settings["access.trust_seconds"])
+        trust = TrustStore(
+            settings["trust"],
+            seconds=settings["access.trust_seconds"],
+            check=partial(unsafe_issuers, settings),
+        )
     gates = _gates(settings, database, trust)
     app = falcon.App()
     plain_errors(app)

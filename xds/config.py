@@ -12,16 +12,19 @@ import importlib
 import os
 import ssl
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from xds.errors import DataTypeError, SettingsError
 from xds.metadata import national
 from xds.metadata.datatypes import check_oid
 from xds.transport.limits import Limits
+
+if TYPE_CHECKING:
+    from xds.security.trust import Issuer
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +246,7 @@ SETTINGS: Final = (
     Setting(
         "access.trust_seconds",
         300,
-        _number(10, 86_400),
+        _number(10, 43_200),
         "Seconds between two fetches of the issuers' keys that are read from a URL.",
     ),
     Setting(
@@ -384,20 +387,26 @@ def _ticket_errors(settings: Settings) -> list[str]:
         )
         return errors
     # Keys and certificates are read by what the command line's client commands do without.
-    from xds.security.trust import Confirmation
     from xds.security.trust_file import read_trust
 
     try:
-        issuers = [entry.issuer for entry in read_trust(settings["trust"])]
+        return errors + unsafe_issuers(settings, [entry.issuer for entry in read_trust(settings["trust"])])
     except SettingsError as error:
         return [*errors, str(error)]
-    if not test and (names := [issuer.name for issuer in issuers if issuer.test]):
+
+
+def unsafe_issuers(settings: Settings, issuers: Sequence[Issuer]) -> list[str]:
+    """Why a node with these settings must not believe these issuers: at the start and at each reload."""
+    if settings["environment"] == "test":
+        return []
+    errors = []
+    if names := [issuer.name for issuer in issuers if issuer.test]:
         errors.append(
             f"trust: issuers with test = true are believed with environment = test only: {', '.join(names)}"
         )
-    if not (test or mutual_tls) and any(Confirmation.SENDER_VOUCHES in each.confirmations for each in issuers):
+    if not settings["tls.client_ca"] and any("sender-vouches" in each.confirmations for each in issuers):
         errors.append("trust: confirmation sender-vouches needs tls.client_ca, so that senders are known")
-    if not (test or settings["node.public_url"]) and any(each.dpop and each.kind.is_token for each in issuers):
+    if not settings["node.public_url"] and any(each.dpop and each.kind.is_token for each in issuers):
         errors.append(
             "trust: token = dpop needs node.public_url, because a proof names the URL that the client used"
         )

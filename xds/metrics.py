@@ -1,7 +1,7 @@
 """`GET /metrics`: what an operator watches, in the text format of Prometheus (version 0.0.4).
 
-app.py gives it the functions that know the figures. They are read at each request and are the same in every
-worker, or name the worker. It must never hold a value from a message.
+app.py gives it the functions that know the figures. They are read at each request, and are those of the
+worker that answers. It must never hold a value from a message.
 """
 
 from __future__ import annotations

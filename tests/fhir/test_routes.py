@@ -108,7 +108,7 @@ def test_the_error_says_what_kind_of_thing_was_wrong_and_no_more(
     issue = _issue(answer)
     assert issue["code"] == code
     reference = issue["diagnostics"][-13:-1]
-    (line,) = re.findall(rf"{reference} .* denied=(\S+)", guarded.log.read_text())
+    (line,) = re.findall(rf"{reference} .* denied (\S+)", guarded.log.read_text())
     assert line in ("token-header", "token-form", "proof-form", "proof-missing")
 
 

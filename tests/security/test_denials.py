@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from xds.security.denials import DENIALS, MEANINGS, Oauth, Wss, denied
+from xds.security.denials import DENIALS, MEANINGS, TOKEN_MEANINGS, Oauth, Wss, denied
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/tickets.md").read_text()
@@ -26,8 +26,9 @@ def test_every_reason_is_documented_as_it_is():
 
 
 def test_every_code_of_the_standard_is_documented_with_its_sentence():
-    """All of WS-Security's codes have a row and a sentence."""
+    """All of WS-Security's codes have a row and a sentence, and OAuth's a sentence."""
     assert set(MEANINGS) == set(Wss)
+    assert set(TOKEN_MEANINGS) == set(Oauth)
     for code, sentence in MEANINGS.items():
         assert f"| {_name(code)} | {sentence} |" in PAGE
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.security import jwts
 from tests.security.jwts import AT, METHOD, NOW, URL
 from xds.errors import Denied
-from xds.security import proof, tokens
+from xds.security import jws, proof
 
 TOKEN = "aaaa.bbbb.cccc"
 CLIENT = jwts.public_jwk(jwts.ec_key("ES256", "client"))
@@ -37,7 +37,7 @@ def check(text: str, thumbprint: str = JKT, url: str = URL) -> tuple[str, Any]:
     return proof.check(text, TOKEN, thumbprint, METHOD, url, NOW)
 
 
-@pytest.mark.parametrize("algorithm", sorted(tokens.ALGORITHMS))
+@pytest.mark.parametrize("algorithm", sorted(jws.ALGORITHMS))
 def test_every_algorithm_of_the_list_is_taken(algorithm: str) -> None:
     """RS, PS and ES with 256, 384 and 512; HelseID names these nine for DPoP."""
     jwk = jwts.public_jwk(jwts.key_for(algorithm, "client"))
@@ -174,7 +174,12 @@ def test_a_mac_with_the_public_key_is_refused() -> None:
     assert refusal(f"{text}.{jwts.encode(mac)}") == "proof-algorithm"
 
 
-@pytest.mark.parametrize("thumbprint", ["", JKT[:-1], JKT.lower(), jwts.thumbprint(RSA)])
+# The keys are new in each process, so they must not be in the names of the tests.
+@pytest.mark.parametrize(
+    "thumbprint",
+    ["", JKT[:-1], JKT.lower(), jwts.thumbprint(RSA)],
+    ids=["none", "cut off", "in lower case", "another key's"],
+)
 def test_the_key_must_be_the_tokens(thumbprint: str) -> None:
     """A token that names no key, or another, is proved by none (SetAnInvalidJktValueInToken)."""
     assert refusal(jwts.proof(TOKEN), thumbprint) == "proof-binding"

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ from tests.security.authorities import (
     pem,
     revocation_list,
 )
+from xds.config import load, unsafe_issuers
+from xds.demo.tickets import TicketService
 from xds.errors import SettingsError
 from xds.security import fetch, trust_store
 from xds.security.keys import fingerprint
@@ -667,3 +670,19 @@ def test_the_thread_survives_what_nobody_thought_of(
         assert _soon(lambda: ids(store) == ["old"])
     finally:
         store.close()
+
+
+def test_what_the_node_may_not_believe_is_not_believed_after_a_reload_either(tmp_path: Path) -> None:
+    """An issuer for tests that is written into the file of a running node: the last good reading stays."""
+    service = TicketService(tmp_path)
+    text = service.trust.read_text()
+    service.trust.write_text(text.replace("test = true", ""))
+    now = [0.0]
+    settings = load(None, {"XDS_NODE__PUBLIC_URL": "https://xds.example.no", "XDS_TRUST": str(service.trust)})
+    store = TrustStore(service.trust, ticks=lambda: now[0], check=partial(unsafe_issuers, settings))
+    believed = store.trust
+    service.trust.write_text(text)
+    now[0] += 2
+    assert store.trust is believed
+    with pytest.raises(SettingsError, match="test = true"):
+        TrustStore(service.trust, check=partial(unsafe_issuers, settings))

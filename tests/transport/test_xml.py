@@ -190,3 +190,17 @@ def test_escaped_text_is_read_back_the_same(text: str) -> None:
     root = xml.parse(f'<a b="{xml.escape(text)}">{xml.escape(text)}</a>'.encode())
 
     assert (root.get("b"), root.text or "") == (text, text)
+
+
+def test_too_many_namespaces_at_once_are_refused_and_many_one_after_another_are_not():
+    """libxml2 compares each with each when it writes: 256 may hold for one element."""
+    names = [f'xmlns:n{number}="u"' for number in range(257)]
+    with pytest.raises(Fault, match="256 namespaces"):
+        xml.parse(f"<a {' '.join(names)}/>".encode())
+    with pytest.raises(Fault, match="256 namespaces"):
+        xml.parse(f"<a {' '.join(names[:200])}><b {' '.join(names[200:])}/></a>".encode())
+    with pytest.raises(Fault, match="256 namespaces"):
+        xml.parse(f"<a {' '.join(names)}/>".encode("utf-16"))
+    one = '<b xmlns:x="u"/>'
+    assert len(xml.parse(f"<a>{one * 1000}</a>".encode())) == 1000
+    xml.parse(f"<a {' '.join(names[:256])}/>".encode())

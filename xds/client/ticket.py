@@ -20,6 +20,11 @@ WSU: Final = f"{_WSS}utility-1.0.xsd"
 _ASSERTION: Final = "{urn:oasis:names:tc:SAML:2.0:assertion}Assertion"
 #: What a file may have before the assertion, and a header block may not.
 _BEFORE: Final = re.compile(r"\A\ufeff?\s*(?:<\?xml\s[^>]*\?>)?\s*")
+#: What to do about a refusal, where a new ticket alone does not help.
+_REMEDIES: Final = {
+    "InvalidSecurity": "show one (--ticket FILE, or XDS_TICKET), or ask for a new ticket.",
+    "MessageExpired": "set the clock of this machine.",
+}
 #: How long a request may be on its way.
 _FRESH: Final = timedelta(minutes=5)
 
@@ -52,7 +57,9 @@ def security_header(ticket: str | bytes) -> bytes:
 
 def refusal(subcode: tuple[str, str] | None) -> str:
     """What to tell the user of a fault with this subcode; empty when it is not one of WS-Security."""
-    return f"{subcode[1]}: ask for a new ticket." if subcode and subcode[0] in (WSSE, WSU) else ""
+    if not subcode or subcode[0] not in (WSSE, WSU):
+        return ""
+    return f"{subcode[1]}: {_REMEDIES.get(subcode[1], 'ask for a new ticket.')}"
 
 
 def _time(moment: datetime) -> str:

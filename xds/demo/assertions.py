@@ -15,23 +15,20 @@ from uuid import uuid4
 
 from xds.demo.keys import AUDIENCE, issuer
 from xds.metadata.national import NATIONAL
+from xds.security import values
+from xds.security.saml import SAML2
 from xds.security.trust import TicketKind
 from xds.transport.xml import escape
 
-_SAML: Final = "urn:oasis:names:tc:SAML:2.0:assertion"
 _XSI: Final = 'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
 _UNSPECIFIED: Final = "urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified"
 
-HPR: Final = "2.16.578.1.12.4.1.4.4"
-ENTERPRISES: Final = "2.16.578.1.12.4.1.4.101"
-UNITS: Final = "2.16.578.1.12.4.1.4.102"
 ROLES: Final = "2.16.578.1.12.4.1.1.9060"
 SERVICES: Final = "2.16.578.1.12.4.1.1.8655"
 DECISIONS: Final = "https://terminology.dips.com/decisiontemplate"
 PURPOSES: Final = "2.16.840.1.113883.1.11.20448"
 ISO_PURPOSES: Final = "1.0.14265.1"
 HOME: Final = "2.16.578.1.12.4.5.100.1"
-POLICIES: Final = "2.16.578.1.12.4.1.7.2.1"
 CONSENTS: Final = "2.16.578.1.12.4.1.7.2.2"
 
 #: Organisation numbers that begin with 3 are of Tenor's synthetic enterprises.
@@ -97,7 +94,7 @@ def _numbered(extension: str, root: str, authority: str = "") -> str:
 
 
 def _policy(acp: str) -> str:
-    return f"urn:oid:{POLICIES}.{acp}" if acp else ""
+    return f"urn:oid:{values.ACP}{acp}" if acp else ""
 
 
 def _kjernejournal(said: Said) -> str:
@@ -116,10 +113,13 @@ def _kjernejournal(said: Said) -> str:
         (f"{xspa}:subject:subject-id", name),
         (f"{xacml}:1.0:subject:subject-id", name),
         (f"{xspa}:subject:organization", escape(ENTERPRISE[1])),
-        (f"{xspa}:subject:organization-id", _numbered(ENTERPRISE[0], ENTERPRISES, "Enhetsregisteret")),
-        (f"{xspa}:subject:child-organization", _numbered(POINT_OF_CARE[0], ENTERPRISES, "Enhetsregisteret")),
+        (f"{xspa}:subject:organization-id", _numbered(ENTERPRISE[0], values.ENTERPRISE, "Enhetsregisteret")),
+        (
+            f"{xspa}:subject:child-organization",
+            _numbered(POINT_OF_CARE[0], values.ENTERPRISE, "Enhetsregisteret"),
+        ),
         (f"{extended}:subject:child-organization-name", escape(POINT_OF_CARE[1])),
-        (f"{xspa}:subject:facility", _numbered(DEPARTMENT[0], UNITS, "RESH")),
+        (f"{xspa}:subject:facility", _numbered(DEPARTMENT[0], values.RESH, "RESH")),
         (f"{extended}:subject:facility-name", escape(DEPARTMENT[1])),
         (f"{xspa}:subject:purposeOfUse", purpose),
         (f"{xacml}:2.0:action:purpose", purpose),
@@ -142,7 +142,7 @@ def _kjernejournal(said: Said) -> str:
         table += [
             ("urn:oasis:names:tc:xspa:2.0:subject:npi", said.hpr),
             (f"{xspa}:subject:npi", said.hpr),
-            ("urn:ihe:iti:xua:2017:subject:provider-identifier", _numbered(said.hpr, HPR, "HPR")),
+            ("urn:ihe:iti:xua:2017:subject:provider-identifier", _numbered(said.hpr, values.HPR, "HPR")),
             (f"{xspa}:subject:role", role),
             (f"{xacml}:2.0:subject:role", role),
         ]
@@ -186,9 +186,9 @@ def _hso(said: Said) -> str:
         "subject": ("0001", said.name, "2.16.578.1.12.4.3.1.40.25.1"),
         "subject:national-identifier": (said.person, "", NATIONAL),
         "subject:assurance-level": ("4", "", "https://begrep.difi.no/Felles/sikkerhetsnivaa"),
-        "subject:organization": (*ENTERPRISE, ENTERPRISES),
-        "subject:child-organization": (*POINT_OF_CARE, ENTERPRISES),
-        "subject:facility": (*DEPARTMENT, UNITS),
+        "subject:organization": (*ENTERPRISE, values.ENTERPRISE),
+        "subject:child-organization": (*POINT_OF_CARE, values.ENTERPRISE),
+        "subject:facility": (*DEPARTMENT, values.RESH),
         "subject:healthcareservice": (*SERVICE, "8655"),
         "purpose": (REASONS[said.purpose][1], REASONS[said.purpose][0], ISO_PURPOSES),
         "purpose-local": ("1", "Behandling", DECISIONS),
@@ -198,12 +198,12 @@ def _hso(said: Said) -> str:
         "scope": ("patient/Document.read", "", ""),
     }
     if said.hpr:
-        table["subject:qualification"] = (said.hpr, "", HPR)
+        table["subject:qualification"] = (said.hpr, "", values.HPR)
         table["subject:qualification:role"] = (*ROLE, ROLES)
     return "".join(
         _attribute("saml", f"hso:{group}:{part}", escape(value))
-        for group, values in table.items()
-        for part, value in zip(("id", "name", "system"), values, strict=True)
+        for group, triple in table.items()
+        for part, value in zip(("id", "name", "system"), triple, strict=True)
         if value
     )
 
@@ -227,7 +227,7 @@ def _xua(said: Said) -> str:
         ("urn:oasis:names:tc:xacml:2.0:resource:resource-id", escape(said.patient)),
     ]  # fmt: skip
     if said.hpr:
-        number = _element("id", typed.format("II"), {"root": HPR, "extension": said.hpr})
+        number = _element("id", typed.format("II"), {"root": values.HPR, "extension": said.hpr})
         table += [
             ("urn:oasis:names:tc:xspa:1.0:subject:npi", said.hpr),
             ("urn:ihe:iti:xua:2017:subject:provider-identifier", number),
@@ -273,7 +273,7 @@ def assertion(kind: TicketKind, said: Said, now: datetime, end: datetime) -> tup
     p, identifier = shape.prefix, f"_{uuid4()}"
     issued, until = _time(now), _time(end)
     parts: Sequence[str] = (
-        f'<{p}:Assertion xmlns:{p}="{_SAML}" ID="{identifier}" IssueInstant="{issued}" Version="2.0">',
+        f'<{p}:Assertion xmlns:{p}="{SAML2}" ID="{identifier}" IssueInstant="{issued}" Version="2.0">',
         f"<{p}:Issuer>{issuer(kind)}</{p}:Issuer>",
         '<ds:Signature xmlns:ds="http://www.w3.org/2000/09/xmldsig#" Id="placeholder"/>',
         f'<{p}:Subject><{p}:NameID Format="{_UNSPECIFIED}">{escape(said.person)}</{p}:NameID>',

@@ -55,7 +55,10 @@ def issue(arguments: argparse.Namespace) -> int:
 
     from xds.demo.tickets import TicketService
 
-    service = TicketService(arguments.folder)
+    try:
+        service = TicketService(arguments.folder)
+    except OSError as error:
+        _wrong(arguments, f"argument --folder: keys cannot be kept there: {error.strerror}")
     request = given.pop("proof_for", None)
     if arguments.kind.endswith("token"):
         machine = arguments.kind == "machine-token"
@@ -63,7 +66,10 @@ def issue(arguments: argparse.Namespace) -> int:
     else:
         ticket = service.saml(arguments.kind, minutes=arguments.minutes, **given)
     if arguments.out:
-        _write(arguments.out, ticket)
+        try:
+            _write(arguments.out, ticket)
+        except OSError as error:
+            _wrong(arguments, f"argument --out: it cannot be written: {error.strerror}")
     else:
         print(ticket)
     if request:

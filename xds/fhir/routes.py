@@ -9,28 +9,23 @@ from __future__ import annotations
 import logging
 import time
 from typing import Final
+from urllib.parse import quote
 
 import falcon
 
 from xds.errors import Denied
 from xds.fhir.outcomes import MEDIA_TYPE, outcome
-from xds.security.denials import DENIALS, Oauth
+from xds.security.denials import DENIALS, TOKEN_MEANINGS, Oauth
 from xds.security.gate import FhirGate, HttpRequest
-from xds.security.tokens import ALGORITHMS
+from xds.security.jws import ALGORITHMS
 from xds.store.trouble import is_busy
 from xds.transport.endpoint import trace
 from xds.transport.message import new_reference
 
 log = logging.getLogger("xds")
 
-#: What the client reads; RFC 6750 3.1 and RFC 9449 7.1 give the codes, not which part of a token was wrong.
-_SENTENCES: Final = {
-    Oauth.NONE: "The request needs an access token.",
-    Oauth.INVALID_REQUEST: "The Authorization header cannot be read: send one token, as DPoP or Bearer.",
-    Oauth.INVALID_TOKEN: "The access token is not valid here and now.",
-    Oauth.INVALID_DPOP_PROOF: "The DPoP proof is not valid for this request.",
-    Oauth.INSUFFICIENT_SCOPE: "The access token does not have a scope for this operation.",
-}
+#: What a path may hold as it is (RFC 3986, 3.3): it comes decoded, and a ? in it is no query's.
+_PATH: Final = "/:@!$&'()*+,;="
 
 
 class FhirBase:
@@ -54,23 +49,24 @@ class FhirBase:
             if self._gate is not None:
                 request = HttpRequest(
                     method=req.method,
-                    url=self._public_url + req.root_path + req.path,
+                    url=self._public_url + quote(req.root_path + req.path, safe=_PATH),
                     authorization=req.get_header("Authorization"),
                     dpop=req.get_header("DPoP"),
                 )
                 caller = self._gate.caller(request)
-                detail = f" caller={caller.kind} issuer={caller.issuer}"
+                detail = f" kind={caller.kind} issuer={caller.issuer}"
             resp.status = 404
             resp.data = outcome("not-supported", "There is no such resource here.", reference)
         except Denied as denial:
             code = DENIALS[denial.rule].code
-            assert isinstance(code, Oauth) and self._gate is not None
+            assert isinstance(code, Oauth)
+            assert self._gate is not None
             resp.status = {Oauth.INVALID_REQUEST: 400, Oauth.INSUFFICIENT_SCOPE: 403}.get(code, 401)
             for challenge in self._gate.challenges:
                 resp.append_header("WWW-Authenticate", _challenge(challenge, code))
             issue = "forbidden" if code is Oauth.INSUFFICIENT_SCOPE else "login"
-            resp.data = outcome(issue, _SENTENCES[code], reference)
-            detail = f" denied={denial.rule} {denial.sentence}"
+            resp.data = outcome(issue, TOKEN_MEANINGS[code], reference)
+            detail = f" denied {denial.rule} {denial.sentence}"
         except Exception as error:
             busy = is_busy(error)
             resp.status = 503 if busy else 500

@@ -20,10 +20,11 @@ from xds.metadata.national import AUTHORITIES
 from xds.security import values
 from xds.security.caller import Caller, CallerKind, Identifier, Unit
 from xds.security.denials import denied
+from xds.security.saml import SAML2
 from xds.security.trust import Issuer, TicketKind
 from xds.security.values import Parts
 
-_SAML: Final = "{urn:oasis:names:tc:SAML:2.0:assertion}"
+_SAML: Final = f"{{{SAML2}}}"
 _XSPA: Final = "urn:oasis:names:tc:xspa:1.0:subject:"
 _XACML1: Final = "urn:oasis:names:tc:xacml:1.0:"
 _XACML2: Final = "urn:oasis:names:tc:xacml:2.0:"

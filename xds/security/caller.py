@@ -25,7 +25,7 @@ class CallerKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Identifier:
-    """A number and who gave it out: `authority` is an OID without `urn:oid:`, or empty when none was named."""
+    """A number and who gave it out: `authority` is an OID without `urn:oid:`, or empty if none was named."""
 
     value: str
     authority: str = ""

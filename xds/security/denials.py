@@ -22,19 +22,24 @@ WSU: Final = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity
 class Wss(StrEnum):
     """Fault codes of WS-Security (SOAP Message Security 1.1, 12); the value is the local name."""
 
-    UNSUPPORTED_SECURITY_TOKEN = "UnsupportedSecurityToken"
+    UNSUPPORTED_SECURITY_TOKEN = "UnsupportedSecurityToken"  # noqa: S105
     UNSUPPORTED_ALGORITHM = "UnsupportedAlgorithm"
     INVALID_SECURITY = "InvalidSecurity"
-    INVALID_SECURITY_TOKEN = "InvalidSecurityToken"
+    INVALID_SECURITY_TOKEN = "InvalidSecurityToken"  # noqa: S105
     FAILED_AUTHENTICATION = "FailedAuthentication"
     FAILED_CHECK = "FailedCheck"
-    SECURITY_TOKEN_UNAVAILABLE = "SecurityTokenUnavailable"
+    SECURITY_TOKEN_UNAVAILABLE = "SecurityTokenUnavailable"  # noqa: S105
     MESSAGE_EXPIRED = "MessageExpired"  # in WSU, not WSSE
 
     @property
     def namespace(self) -> str:
         """Of the QName in Subcode/Value."""
         return WSU if self is Wss.MESSAGE_EXPIRED else WSSE
+
+    @property
+    def qname(self) -> str:
+        """With the prefix that the standard uses, for people to read."""
+        return f"{'wsu' if self is Wss.MESSAGE_EXPIRED else 'wsse'}:{self.value}"
 
 
 #: What the sender reads: the standard's own meaning of the code (SOAP Message Security 1.1, 12).
@@ -56,9 +61,19 @@ class Oauth(StrEnum):
 
     NONE = ""
     INVALID_REQUEST = "invalid_request"
-    INVALID_TOKEN = "invalid_token"
+    INVALID_TOKEN = "invalid_token"  # noqa: S105
     INSUFFICIENT_SCOPE = "insufficient_scope"
     INVALID_DPOP_PROOF = "invalid_dpop_proof"
+
+
+#: The same for tokens; RFC 6750 3.1 and RFC 9449 7.1 give the codes, not which part of a token was wrong.
+TOKEN_MEANINGS: Final[Mapping[Oauth, str]] = {
+    Oauth.NONE: "The request needs an access token.",
+    Oauth.INVALID_REQUEST: "The Authorization header cannot be read: send one token, as DPoP or Bearer.",
+    Oauth.INVALID_TOKEN: "The access token is not valid here and now.",
+    Oauth.INVALID_DPOP_PROOF: "The DPoP proof is not valid for this request.",
+    Oauth.INSUFFICIENT_SCOPE: "The access token does not have a scope for this operation.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +102,13 @@ DENIALS: Final[Mapping[str, Denial]] = {
     "ticket-remarks": _saml(
         Wss.INVALID_SECURITY, "There is a comment or a processing instruction in the wsse:Security header."
     ),
-    "ticket-size": _saml(Wss.INVALID_SECURITY, "The wsse:Security header is larger than 256 KiB."),
-    "ticket-kind": _saml(
-        Wss.UNSUPPORTED_SECURITY_TOKEN, "The security token is not a SAML 2.0 assertion."
+    "ticket-size": _saml(
+        Wss.INVALID_SECURITY, "The wsse:Security header is larger than 256 KiB, or has too many elements."
     ),
+    "ticket-kind": _saml(Wss.UNSUPPORTED_SECURITY_TOKEN, "The security token is not a SAML 2.0 assertion."),
     "ticket-encrypted": _saml(
-        Wss.UNSUPPORTED_SECURITY_TOKEN, "The assertion, or a part of it, is encrypted: this node has no key for it."
+        Wss.UNSUPPORTED_SECURITY_TOKEN,
+        "The assertion, or a part of it, is encrypted: this node has no key for it.",
     ),
     "ticket-reference": _saml(
         Wss.SECURITY_TOKEN_UNAVAILABLE, "The header refers to a security token that is not in it."
@@ -101,7 +117,8 @@ DENIALS: Final[Mapping[str, Denial]] = {
     "timestamp-expired": _saml(Wss.MESSAGE_EXPIRED, "The wsu:Timestamp has expired, or is in the future."),
     # -- the assertion's form
     "ticket-form": _saml(
-        Wss.INVALID_SECURITY_TOKEN, "The assertion does not have the elements and attributes that SAML asks for."
+        Wss.INVALID_SECURITY_TOKEN,
+        "The assertion does not have the elements and attributes that SAML asks for.",
     ),
     "ticket-ids": _saml(
         Wss.INVALID_SECURITY_TOKEN, "The assertion has no ID of its own: it is missing or stands twice."
@@ -117,13 +134,17 @@ DENIALS: Final[Mapping[str, Denial]] = {
     "ticket-algorithm": _saml(
         Wss.UNSUPPORTED_ALGORITHM, "The signature uses an algorithm that is not on the list of this node."
     ),
-    "ticket-signature": _saml(Wss.FAILED_CHECK, "The signature does not fit the assertion and the issuer's keys."),
+    "ticket-signature": _saml(
+        Wss.FAILED_CHECK, "The signature does not fit the assertion and the issuer's keys."
+    ),
     "ticket-certificate": _saml(
         Wss.FAILED_AUTHENTICATION,
         "The signer's certificate is not valid now, is revoked, or does not lead to the issuer's authority.",
     ),
     # -- who issued it, for whom, when
-    "ticket-issuer": _saml(Wss.FAILED_AUTHENTICATION, "The issuer is not in the trust file, or not for SAML."),
+    "ticket-issuer": _saml(
+        Wss.FAILED_AUTHENTICATION, "The issuer is not in the trust file, or not for SAML."
+    ),
     "ticket-keys": _saml(Wss.FAILED_AUTHENTICATION, "There is no valid key of the issuer at the moment."),
     "ticket-audience": _saml(Wss.INVALID_SECURITY_TOKEN, "The assertion is for another audience."),
     "ticket-early": _saml(Wss.INVALID_SECURITY_TOKEN, "The assertion is not valid yet."),
@@ -160,11 +181,16 @@ DENIALS: Final[Mapping[str, Denial]] = {
         Oauth.INVALID_TOKEN, "The token's alg is not on the list of this node, or does not fit the key."
     ),
     "token-header-field": _token(
-        Oauth.INVALID_TOKEN, "The token's header has fields that are not allowed: jwk, jku, x5u, x5c, or crit."
+        Oauth.INVALID_TOKEN,
+        "The token's header has fields that are not allowed: jwk, jku, x5u, x5c, or crit.",
     ),
     "token-issuer": _token(Oauth.INVALID_TOKEN, "The issuer is not in the trust file, or not for tokens."),
-    "token-key": _token(Oauth.INVALID_TOKEN, "The issuer has no key with the token's kid, or none that is valid."),
-    "token-signature": _token(Oauth.INVALID_TOKEN, "The signature does not fit the token and the issuer's key."),
+    "token-key": _token(
+        Oauth.INVALID_TOKEN, "The issuer has no key with the token's kid, or none that is valid."
+    ),
+    "token-signature": _token(
+        Oauth.INVALID_TOKEN, "The signature does not fit the token and the issuer's key."
+    ),
     "token-audience": _token(Oauth.INVALID_TOKEN, "The token is for another audience."),
     "token-early": _token(Oauth.INVALID_TOKEN, "The token is not valid yet, or was issued in the future."),
     "token-expired": _token(Oauth.INVALID_TOKEN, "The token has expired."),
@@ -179,7 +205,8 @@ DENIALS: Final[Mapping[str, Denial]] = {
     ),
     "token-scope": _token(Oauth.INSUFFICIENT_SCOPE, "The token does not have a scope for this operation."),
     "token-scheme": _token(
-        Oauth.INVALID_TOKEN, "The token came as Bearer where the trust file wants DPoP, or the other way round."
+        Oauth.INVALID_TOKEN,
+        "The token came as Bearer where the trust file wants DPoP, or the other way round.",
     ),
     "proof-missing": _token(Oauth.INVALID_DPOP_PROOF, "There is not one DPoP header."),
     "proof-form": _token(Oauth.INVALID_DPOP_PROOF, "The DPoP proof is not a signed JWT of type dpop+jwt."),

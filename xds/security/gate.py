@@ -150,7 +150,7 @@ class FhirGate:
         try:
             token = tokens.verify(text, trust, now)
         except Denied as error:
-            if error.rule not in _KEY_UNKNOWN or not self._trust.refresh(tokens.key_id(text)[0]):
+            if error.rule not in _KEY_UNKNOWN or not self._trust.refresh(tokens.issuer_name(text)):
                 raise
             trust = self._trust.trust
             token = tokens.verify(text, trust, now)
@@ -173,5 +173,3 @@ def _authorization(header: str | None) -> tuple[str, str]:
     if scheme.lower() not in ("bearer", "dpop") or not text or "," in text or " " in text:
         raise denied("token-header")
     return scheme.lower(), text
-
-

@@ -1,7 +1,8 @@
 """Reading a JWT in JWS compact form strictly, before anything of it is believed.
 
-tokens.py and proof.py take tokens and proofs apart with it. It must never be lenient: bytes or JSON that two
-readers could take in two ways are no JWT, so that what was signed is what is read.
+tokens.py and proof.py take tokens and proofs apart with it; keys.py has from here which algorithms there are.
+It must never be lenient: bytes or JSON that two readers could take in two ways are no JWT, so that what was
+signed is what is read.
 """
 
 from __future__ import annotations
@@ -14,6 +15,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+#: The algorithms that are taken (RFC 7518, 3.1), and the curve of each one's key; None: an RSA key.
+ALGORITHMS: Final[Mapping[str, str | None]] = {
+    **dict.fromkeys(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")),
+    "ES256": "secp256r1",
+    "ES384": "secp384r1",
+    "ES512": "secp521r1",
+}
 #: Digits of an integer: more than any time has, and few enough to be read at once.
 _MOST_DIGITS: Final = 19
 

@@ -1,8 +1,9 @@
 """The public keys of issuers: read from certificates, JWK sets, SAML metadata and revocation lists.
 
 trust_file.py and trust_store.py call it, with files of the operator and with what the addresses in the trust
-file answer. Every reader raises ValueError with half a sentence that fits after a file's name. It must never
-be given anything that came with a message, and never keep a private key.
+file answer. Every reader raises ValueError with half a sentence that fits after a file's name. A reader must
+never be given anything that came with a message, and never keep a private key. Keys of messages come to
+`check_strength` and `wrap` only: a ticket holder's, and those of signers whom an authority vouches for.
 """
 
 from __future__ import annotations
@@ -39,18 +40,15 @@ from cryptography.x509 import Certificate
 from lxml import etree
 
 from xds.errors import Fault
+from xds.security.jws import ALGORITHMS
 from xds.security.trust import Key, PublicKey
 from xds.transport import xml
 
 #: RSA keys outside are too weak, or so large that a signature costs seconds.
-_RSA_BITS: Final = range(2048, 8192 + 1)
-_CURVES: Final[dict[str, type[EllipticCurve]]] = {"P-256": SECP256R1, "P-384": SECP384R1, "P-521": SECP521R1}
-#: `alg` of a JWK that is for signatures (RFC 7518 3.1).
-_SIGNATURE_ALGORITHMS: Final = frozenset(
-    family + bits for family in ("RS", "PS", "ES") for bits in ("256", "384", "512")
-)
+RSA_BITS: Final = range(2048, 8192 + 1)
+CURVES: Final[dict[str, type[EllipticCurve]]] = {"P-256": SECP256R1, "P-384": SECP384R1, "P-521": SECP521R1}
 #: Members that only a private or a symmetric key has (RFC 7518 6.2.2, 6.3.2, 6.4.1).
-_PRIVATE_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+PRIVATE_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _IS_PRIVATE: Final = "is a private key, or has one in it: the node must not have it; take it away"
 
 #: What cryptography raises for what it cannot read; some of these are not even ValueErrors.
@@ -88,14 +86,14 @@ def fingerprint(certificate: Certificate) -> str:
 def check_strength(public: object) -> PublicKey:
     """The same key, when it is of a kind and a size that is believed here."""
     if isinstance(public, RSAPublicKey):
-        if public.key_size not in _RSA_BITS:
+        if public.key_size not in RSA_BITS:
             raise ValueError(
                 f"has an RSA key of {public.key_size} bits: ask the issuer for one of 2048 bits or more"
-                f" (at most {_RSA_BITS[-1]})"
+                f" (at most {RSA_BITS[-1]})"
             )
         return public
     if isinstance(public, EllipticCurvePublicKey):
-        if not isinstance(public.curve, tuple(_CURVES.values())):
+        if not isinstance(public.curve, tuple(CURVES.values())):
             raise ValueError("has a key on another curve than P-256, P-384 and P-521: ask for one of these")
         return public
     raise ValueError("has a key that is neither RSA nor on a curve of P-256, P-384 and P-521")
@@ -275,7 +273,7 @@ def read_jwks(data: bytes) -> tuple[Key, ...]:
     members = found.get("keys") if isinstance(found, dict) else None
     if not isinstance(members, list) or not all(isinstance(jwk, dict) for jwk in members):
         raise ValueError('is not a JWK set: {"keys": […]}')
-    if any(_PRIVATE_MEMBERS & jwk.keys() for jwk in members):
+    if any(PRIVATE_MEMBERS & jwk.keys() for jwk in members):
         raise ValueError(_IS_PRIVATE)
     keys = tuple(_jwk(jwk) for jwk in members if _is_for_signatures(jwk))
     if not keys:
@@ -288,9 +286,9 @@ def read_jwks(data: bytes) -> tuple[Key, ...]:
 
 def _is_for_signatures(jwk: dict[str, Any]) -> bool:
     return (
-        (jwk.get("kty") == "RSA" or (jwk.get("kty") == "EC" and jwk.get("crv") in tuple(_CURVES)))
+        (jwk.get("kty") == "RSA" or (jwk.get("kty") == "EC" and jwk.get("crv") in tuple(CURVES)))
         and jwk.get("use", "sig") == "sig"
-        and jwk.get("alg", "RS256") in tuple(_SIGNATURE_ALGORITHMS)
+        and jwk.get("alg", "RS256") in tuple(ALGORITHMS)
         and (not isinstance(operations := jwk.get("key_ops", ["verify"]), list) or "verify" in operations)
     )
 
@@ -305,7 +303,7 @@ def _jwk(jwk: dict[str, Any]) -> Key:
             public = RSAPublicNumbers(_integer(jwk, "e"), _integer(jwk, "n")).public_key()
         else:
             public = EllipticCurvePublicNumbers(
-                _integer(jwk, "x"), _integer(jwk, "y"), _CURVES[jwk["crv"]]()
+                _integer(jwk, "x"), _integer(jwk, "y"), CURVES[jwk["crv"]]()
             ).public_key()
     except (*_UNREADABLE, OverflowError):
         raise ValueError("has a key whose numbers are not those of a public key") from None

@@ -21,6 +21,7 @@ from joserfc.jwk import thumbprint as calculate_thumbprint
 
 from xds.security import jws, tokens
 from xds.security.denials import denied
+from xds.security.keys import CURVES, PRIVATE_MEMBERS, RSA_BITS
 from xds.security.trust import PublicKey
 
 MOST_CHARACTERS: Final = 8 * 1024
@@ -31,11 +32,8 @@ SKEW: Final = timedelta(seconds=5)
 _FIELDS: Final = frozenset({"alg", "typ", "jwk", "kid"})
 #: The members that make up a public key, in the order of RFC 7638 (RFC 7518, 6.2.1 and 6.3.1).
 _MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {"RSA": ("e", "kty", "n"), "EC": ("crv", "kty", "x", "y")}
-#: Members that only a private or a symmetric key has (RFC 7518, 6.2.2, 6.3.2, 6.4.1).
-_SECRET: Final = frozenset({"d", "k", "p", "q", "dp", "dq", "qi", "oth"})
-_CURVES: Final = frozenset({"P-256", "P-384", "P-521"})
 #: Bits of n and e. A larger modulus or exponent costs the verifier more than it gives the signer.
-_BITS: Final = {"n": range(tokens.LEAST_RSA_BITS, 8192 + 1), "e": range(2, 32 + 1)}
+_BITS: Final = {"n": RSA_BITS, "e": range(2, 32 + 1)}
 #: Keys that were made of a jwk whose thumbprint a good token names.
 _KEYS: Final = 1024
 _MOST_ID: Final = 512
@@ -100,7 +98,7 @@ def _check_header(header: Mapping[str, Any]) -> str:
     algorithm = header.get("alg")
     if header.get("typ") != "dpop+jwt" or not header.keys() <= _FIELDS:
         raise denied("proof-form")
-    if not isinstance(algorithm, str) or algorithm not in tokens.ALGORITHMS:
+    if not isinstance(algorithm, str) or algorithm not in jws.ALGORITHMS:
         raise denied("proof-algorithm")
     return algorithm
 
@@ -108,7 +106,7 @@ def _check_header(header: Mapping[str, Any]) -> str:
 def _public_members(header: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """The members of the header's jwk that make up the public key, which must be for such signatures."""
     jwk = header.get("jwk")
-    if not isinstance(jwk, dict) or _SECRET & jwk.keys():
+    if not isinstance(jwk, dict) or PRIVATE_MEMBERS & jwk.keys():
         raise denied("proof-key")
     names = _MEMBERS.get(jwk["kty"]) if isinstance(jwk.get("kty"), str) else None
     if names is None or jwk.get("use", "sig") != "sig" or jwk.get("alg", header["alg"]) != header["alg"]:
@@ -124,7 +122,7 @@ def _key(members: tuple[tuple[str, str], ...]) -> PublicKey:
     """The key itself. It is asked for after the thumbprint was compared, so nobody else's fill the cache."""
     jwk: Any = dict(members)
     try:
-        if jwk["kty"] == "EC" and jwk["crv"] in _CURVES:
+        if jwk["kty"] == "EC" and jwk["crv"] in CURVES:
             return ECKey.import_key(jwk).public_key
         if jwk["kty"] == "RSA" and all(_bits(jwk[name]) in bits for name, bits in _BITS.items()):
             return RSAKey.import_key(jwk).public_key

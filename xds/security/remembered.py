@@ -1,4 +1,4 @@
-"""Tickets that were found good, by the digest of their exact bytes: a signature is checked once, not at each use.
+"""Tickets that were found good, by the digest of their exact bytes: a signature is checked once for each.
 
 The gate looks here before it verifies. Whatever changes with time or trust is checked again at every use: a
 ticket is forgotten as soon as the trust file or a key changes, and its times are the gate's to look at. It

@@ -18,8 +18,10 @@ from xds.store.database import Database
 from xds.store.dialect import insert_new
 from xds.store.schema import used_ticket
 
-#: Rows whose time is over are deleted at most this often by one process, in seconds, and so many at once.
+#: Rows whose time is over are deleted at most this often by one process, in seconds.
 _CLEAN_SECONDS: Final = 60
+#: And so many seconds later: another node's clock may be behind ours.
+_MARGIN: Final = 3600
 
 
 class Replay:
@@ -37,7 +39,9 @@ class Replay:
 
         def work(connection: Connection) -> bool:
             if clean:
-                connection.execute(delete(used_ticket).where(used_ticket.c.until < int(now.timestamp())))
+                connection.execute(
+                    delete(used_ticket).where(used_ticket.c.until < int(now.timestamp()) - _MARGIN)
+                )
             values = {"digest": digest, "until": int(until.timestamp()) + 1}
             insert = insert_new(used_ticket, self._database.engine.dialect).returning(used_ticket.c.digest)
             return connection.execute(insert, values).first() is not None

@@ -41,6 +41,9 @@ ENCRYPTED: Final = (
     "{http://www.w3.org/2001/04/xmlenc#}EncryptedData",
     "{http://www.w3.org/2001/04/xmlenc#}EncryptedKey",
 )
+#: Ten times what the largest known ticket has.
+MOST_ELEMENTS: Final = 3000
+MOST_ATTRIBUTES: Final = 64
 _ENTITY: Final = "urn:oasis:names:tc:SAML:2.0:nameid-format:entity"
 _SAML: Final = f"{{{SAML2}}}"
 #: What an assertion may hold beside its signature (SAML core 2.3.3); the first three must be there, once.
@@ -179,6 +182,10 @@ def _check_form(assertion: etree._Element) -> None:
         raise denied("ticket-kind")
     if xml.has_remarks(assertion):
         raise denied("ticket-remarks")
+    # lxml looks each attribute up anew, and signxml writes and reads everything several times.
+    elements = list(assertion.iter("*"))
+    if len(elements) > MOST_ELEMENTS or any(len(each.attrib) > MOST_ATTRIBUTES for each in elements):
+        raise denied("ticket-size")
     if next(assertion.iter(*ENCRYPTED), None) is not None:
         raise denied("ticket-encrypted")
     if sum(1 for _ in assertion.iter(ASSERTION, ASSERTION_1)) != 1:

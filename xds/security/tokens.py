@@ -21,17 +21,11 @@ from joserfc.jws import CompactSignature, JWSRegistry, validate_compact
 
 from xds.security import jws
 from xds.security.denials import denied
+from xds.security.jws import ALGORITHMS
+from xds.security.keys import RSA_BITS
 from xds.security.trust import Issuer, Key, PublicKey, Trust
 
 MOST_CHARACTERS: Final = 64 * 1024
-LEAST_RSA_BITS: Final = 2048
-#: Each algorithm (RFC 7518, 3.1) and the curve of its key; None: an RSA key.
-ALGORITHMS: Final[Mapping[str, str | None]] = {
-    **dict.fromkeys(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")),
-    "ES256": "secp256r1",
-    "ES384": "secp384r1",
-    "ES512": "secp521r1",
-}
 #: The claim of the trust framework (norwegian-profile 4.11): an object, or the text of one.
 TRUST_FRAMEWORK: Final = "nhn:tillitsrammeverk:parameters"
 #: Claims that only a token for a person has, in HelseID's and in IHE's words (IUA 3.71.4.2.2.1).
@@ -106,19 +100,18 @@ def verify(token: str, trust: Trust, now: datetime) -> Token:
     return verified
 
 
-def key_id(token: str) -> tuple[str, str]:
-    """iss and kid as the token claims them, to ask the trust store for a new key, and for nothing else.
+def issuer_name(token: str) -> str:
+    """The name that a token gives for its issuer, whether true or not; empty when there is none.
 
-    Empty where there is none; both are when the token cannot be read.
+    It is for asking the trust store for new keys, and for nothing else.
     """
     if len(token) > MOST_CHARACTERS:
-        return "", ""
+        return ""
     try:
-        compact = jws.read(token)
+        name = jws.read(token).claims.get("iss")
     except ValueError:
-        return "", ""
-    issuer, key = compact.claims.get("iss"), compact.header.get("kid")
-    return issuer if isinstance(issuer, str) else "", key if isinstance(key, str) else ""
+        return ""
+    return name if isinstance(name, str) else ""
 
 
 def check_times(token: Token, now: datetime) -> None:
@@ -147,7 +140,7 @@ def check_scopes(token_scopes: frozenset[str], wanted: frozenset[str]) -> None:
 def fits(algorithm: str, key: PublicKey) -> bool:
     """Whether this algorithm of ALGORITHMS is one for keys of this type, curve and strength."""
     if isinstance(key, RSAPublicKey):
-        return ALGORITHMS[algorithm] is None and key.key_size >= LEAST_RSA_BITS
+        return ALGORITHMS[algorithm] is None and key.key_size in RSA_BITS
     return ALGORITHMS[algorithm] == key.curve.name
 
 

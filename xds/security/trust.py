@@ -109,7 +109,10 @@ class Issuer:
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """All issuers by name, as they were read at one moment; `generation` grows with each change."""
+    """All issuers by name, as they were read at one moment.
+
+    `generation` grows with each change, also when a key ends.
+    """
 
     issuers: Mapping[str, Issuer] = field(default_factory=dict)
     generation: int = 0

@@ -91,7 +91,9 @@ def read_trust(path: Path, now: datetime | None = None) -> tuple[Entry, ...]:
     try:
         found = tomllib.loads(path.read_bytes().decode())
     except OSError as error:
-        raise SettingsError(f"{path.name}: cannot be read: {error.strerror}") from None
+        raise SettingsError(
+            f"{path}: cannot be read: {error.strerror}; set trust to the path of the trust file"
+        ) from None
     except (ValueError, RecursionError) as error:
         raise SettingsError(f"{path.name}: is not TOML in UTF-8: {error}") from None
     errors = [f"{key}: there is no such table: write [[issuer]]" for key in found if key != "issuer"]

@@ -1,9 +1,9 @@
 """The trust of a running node, kept current: files and addresses are read again, without a restart.
 
-gate.py takes `trust` for each request, and has `refresh` called for a key id that nobody knows; app.py starts
-and closes the store and shows its samples. What fails leaves the last good reading in place, addresses for a
-day at most. It must never make a request wait for the network but in `refresh`, never believe a key longer
-than that, and never log anything of a ticket.
+gate.py takes `trust` for each request, and calls `refresh` for a key that nobody knows; app.py starts the
+store, which ends with the process, and shows its samples. What fails leaves the last good reading in place,
+addresses for a day at most. It must never make a request wait for the network but in `refresh`, never believe
+a key longer than that, and never log anything of a ticket.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -42,7 +42,7 @@ log = logging.getLogger("xds")
 LOOK_SECONDS: Final = 1.0
 #: Seconds between two fetches for the sake of unknown key ids, for each issuer.
 REFRESH_SECONDS: Final = 30.0
-#: Seconds that a request waits for a fetch that another one has begun, and how many may wait.
+#: Seconds that a request waits for a fetch that another one has begun, and how many may be at fetches at all.
 WAIT_SECONDS: Final = 2.0
 WAITERS: Final = 8
 #: Seconds for which keys of an address are believed after the last good fetch.
@@ -77,7 +77,6 @@ class _Flight:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.waiters = threading.Semaphore(WAITERS)
         self.at = -math.inf
 
 
@@ -89,7 +88,8 @@ class TrustStore:
     """Reads the trust file and all it names; safe to share between threads.
 
     `seconds` is between two fetches of every address. `clock` tells the time, `ticks` seconds that only go
-    forward. Raises SettingsError for a wrong file; an address is first asked by `start` or `renew`.
+    forward. `check` gives the reasons why this node must not believe the issuers of a reading, if there are
+    any. Raises SettingsError for a wrong file; an address is first asked by `start` or `renew`.
     """
 
     def __init__(
@@ -99,6 +99,7 @@ class TrustStore:
         seconds: float = 300,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         ticks: Callable[[], float] = time.monotonic,
+        check: Callable[[Sequence[Issuer]], Sequence[str]] = lambda _: (),
     ) -> None:
         self._path, self._seconds, self._clock, self._ticks = path, seconds, clock, ticks
         # Guards what follows, and is never held while the network is waited for.
@@ -113,12 +114,15 @@ class TrustStore:
         self._changed: dict[str, float] = {}  # when an issuer did last
         self._warned: dict[tuple[str, str], int] = {}
         self._trust = Trust()
+        self._usable: dict[str, float] = {}
         self._flights: dict[str, _Flight] = {}
+        self._waiters = threading.Semaphore(WAITERS)
         self._looked = ticks()
         self._wake = threading.Event()
         self._closed = False
         self._thread: threading.Thread | None = None
-        self._take(read_trust(path, clock()))
+        self._check = check
+        self._take(self._read())
         self._rebuild()
         self._changed.clear()  # there was nothing before
 
@@ -151,7 +155,7 @@ class TrustStore:
         return self._ticks() - self._changed.get(issuer, -math.inf) < REFRESH_SECONDS
 
     def _refresh_once(self, flight: _Flight, issuer: str, sources: list[Source]) -> None:
-        if not flight.waiters.acquire(blocking=False):
+        if not self._waiters.acquire(blocking=False):
             return
         try:
             if flight.lock.acquire(timeout=WAIT_SECONDS):
@@ -162,7 +166,7 @@ class TrustStore:
                 finally:
                     flight.lock.release()
         finally:
-            flight.waiters.release()
+            self._waiters.release()
 
     # -- for the node --------------------------------------------------------------------------------
 
@@ -232,9 +236,15 @@ class TrustStore:
                     self._read_source(entry, source)
         self._rebuild()
 
+    def _read(self) -> tuple[Entry, ...]:
+        entries = read_trust(self._path, self._clock())
+        if errors := self._check([entry.issuer for entry in entries]):
+            raise SettingsError("\n".join(errors))
+        return entries
+
     def _read_again(self, changed: bool) -> None:
         try:
-            entries = read_trust(self._path, self._clock())
+            entries = self._read()
         except SettingsError as error:
             if changed or str(error) != self._wrong:
                 self._failures[""] += 1
@@ -327,12 +337,15 @@ class TrustStore:
             log.error("%s: is %s", _label(name, source), what)
         self._stale = stale
         issuers = {entry.issuer.name: self._issuer(entry) for entry in self._entries}
-        if issuers == self._trust.issuers:
+        usable = {name: _usable(issuer, self._clock()) for name, issuer in issuers.items()}
+        # A key that ends, or begins, is a change too: what was verified with it is remembered by generation.
+        if issuers == self._trust.issuers and usable == self._usable:
             return
+        self._usable = usable
         for name, issuer in issuers.items():
             if issuer != self._trust.issuers.get(name):
                 self._changed[name] = self._ticks()
-                log.info("%s: %d keys", name, len(issuer.keys) + (issuer.authority is not None))
+                log.info("%s: changed, keys now: %d", name, len(issuer.keys) + (issuer.authority is not None))
         self._trust = Trust(MappingProxyType(issuers), self._trust.generation + 1)
 
     def _is_stale(self, place: _Place) -> bool:

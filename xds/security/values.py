@@ -24,7 +24,7 @@ from xds.transport import xml
 #: What a value says, by lower-case name without hyphens and underscores; the value's own text is under "".
 Parts = Mapping[str, str]
 
-#: Norwegian identifier systems (norwegian-profile 1.1).
+#: Norwegian identifier systems (norwegian-profile 1.1): health personnel, Enhetsregisteret, RESH.
 HPR: Final = "2.16.578.1.12.4.1.4.4"
 ENTERPRISE: Final = "2.16.578.1.12.4.1.4.101"
 RESH: Final = "2.16.578.1.12.4.1.4.102"

@@ -1,8 +1,8 @@
 """One XML signature: its form, its algorithms, its keys, and the check of it.
 
 saml.py uses it for the assertion's own signature, wsse.py for the one that proves a holder's key. It is the
-only module that calls signxml. It must never take a key from a message as one to trust, and nothing but the
-elements that `verify` gives back may be read as signed.
+only module of the node that calls signxml. It must never take a key from a message as one to trust, and
+nothing but the elements that `verify` gives back may be read as signed.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import threading
 from pathlib import Path
+from typing import Final
 
 from lxml import etree
 
@@ -25,6 +26,9 @@ _UTF8_BOM = b"\xef\xbb\xbf"
 _UTF16 = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"<\x00": "utf-16-le", b"\x00<": "utf-16-be"}
 #: libxml2's XML_ERR_RESOURCE_LIMIT and XML_ERR_INTERNAL_ERROR, given for depth and text length.
 _RESOURCE_CODES = frozenset({114, 1})
+
+#: Namespace declarations that may hold for one element; libxml2 compares each with each.
+MOST_NAMESPACES: Final = 256
 
 _ESCAPES = str.maketrans(
     {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\r": "&#13;", "\n": "&#10;", "\t": "&#9;"}
@@ -84,9 +88,20 @@ def parse(data: bytes, *, remarks: bool = False) -> etree._Element:
                 f"(line {line}, column {column}): send large documents as MTOM parts."
             ) from None
         raise sender(f"The XML is not well-formed at line {line}, column {column}.") from None
+    if data.count(b"xmlns") > MOST_NAMESPACES:
+        _check_namespaces(root)
     if root.getroottree().docinfo.internalDTD is not None:
         raise sender("The XML has a document type declaration (DOCTYPE), which SOAP forbids: leave it out.")
     return root
+
+
+def _check_namespaces(root: etree._Element) -> None:
+    """Refuse what writing any part of the tree would take the square of the time for."""
+    in_scope = 0
+    for event, _ in etree.iterwalk(root, events=("start-ns", "end-ns")):
+        in_scope += 1 if event == "start-ns" else -1
+        if in_scope > MOST_NAMESPACES:
+            raise sender(f"The XML has more than {MOST_NAMESPACES} namespaces declared at once.")
 
 
 def has_remarks(element: etree._Element) -> bool:
