@@ -53,9 +53,10 @@ class Bench:
         guarded = stack.enter_context(
             servers.node(self._database, self._documents, folder / "guarded.log", self._service.trust)
         )
-        self._node, self._nothing, self._guarded = map(Connection, (node, nothing, guarded))
-        for connection in (self._node, self._nothing, self._guarded):
-            stack.callback(connection.close)
+        self._node, self._nothing = Connection(node), Connection(nothing)
+        stack.callback(self._node.close)
+        stack.callback(self._nothing.close)
+        self._stack, self._guarded_port = stack, guarded
         self._reader = floor.reader(self._database)
         stack.callback(self._reader.close)
         self._chance = random.Random(2)
@@ -80,6 +81,9 @@ class Bench:
 
     def tickets(self) -> dict[str, Act]:
         """FindDocuments, 50: without a ticket, with the same one each time, with a new one each time."""
+        # Only now: a node ends connections that say nothing for a minute.
+        self._guarded = Connection(self._guarded_port)
+        self._stack.callback(self._guarded.close)
         pids = self._filled.patients[50][:_VARIETY]
         issue = self._service.saml
         security = (
