@@ -27,6 +27,7 @@ from bench.measure import Act, Case, Result, compare, in_turn, measure, same
 from bench.messages import Request
 from bench.servers import Connection, on_the_wire
 from xds.demo.tickets import TicketService
+from xds.transport.soap import WSSE
 
 _RESULTS: Final = Path(__file__).parent / "results"
 _PACKAGES: Final = ("xds", "falcon", "granian", "lxml", "python-multipart", "sqlalchemy", "zstandard")
@@ -86,10 +87,7 @@ class Bench:
         self._stack.callback(self._guarded.close)
         pids = self._filled.patients[50][:_VARIETY]
         issue = self._service.saml
-        security = (
-            '<o:Security xmlns:o="http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-secext-1.0.xsd"'
-            ' s:mustUnderstand="1">{}</o:Security>'
-        )
+        security = f'<o:Security xmlns:o="{WSSE}" s:mustUnderstand="1">{{}}</o:Security>'
         one = security.format(issue("personnel"))
         fresh = (
             on_the_wire(messages.find(pid, security.format(issue("personnel")))) for pid in in_turn(pids)

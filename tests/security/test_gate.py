@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from xds.client.ticket import WSSE, WSU
 from xds.demo.tickets import TicketService
 from xds.errors import Denied
 from xds.security import saml, tokens
@@ -21,6 +20,7 @@ from xds.security.trust_store import TrustStore
 from xds.store.database import Database
 from xds.transport.limits import Limits
 from xds.transport.message import Message, read_message
+from xds.transport.soap import WSSE, WSU
 from xds.transport.staged import StagingFolder
 
 NOW = datetime.now(UTC).replace(microsecond=0)

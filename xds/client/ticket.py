@@ -12,11 +12,9 @@ from typing import Final
 from uuid import uuid4
 
 from xds.errors import ClientError, Fault
+from xds.transport.soap import WSSE, WSU
 from xds.transport.xml import parse
 
-_WSS: Final = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-"
-WSSE: Final = f"{_WSS}secext-1.0.xsd"
-WSU: Final = f"{_WSS}utility-1.0.xsd"
 _ASSERTION: Final = "{urn:oasis:names:tc:SAML:2.0:assertion}Assertion"
 #: What a file may have before the assertion, and a header block may not.
 _BEFORE: Final = re.compile(r"\A\ufeff?\s*(?:<\?xml\s[^>]*\?>)?\s*")

@@ -14,9 +14,7 @@ from enum import StrEnum
 from typing import Final
 
 from xds.errors import Denied
-
-WSSE: Final = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-secext-1.0.xsd"
-WSU: Final = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-utility-1.0.xsd"
+from xds.transport.soap import WSSE, WSU
 
 
 class Wss(StrEnum):

@@ -15,10 +15,11 @@ from lxml import etree
 
 from xds.errors import Denied
 from xds.security import saml, xmldsig
-from xds.security.denials import WSSE, WSU, denied
+from xds.security.denials import denied
 from xds.security.keys import wrap
 from xds.security.trust import Confirmation
 from xds.transport import soap, xml
+from xds.transport.soap import WSSE, WSU
 
 TAG: Final = f"{{{WSSE}}}Security"
 TIMESTAMP: Final = f"{{{WSU}}}Timestamp"

@@ -17,6 +17,9 @@ from xds.transport.xml import has_remarks
 
 SOAP12: Final = "http://www.w3.org/2003/05/soap-envelope"
 SOAP11: Final = "http://schemas.xmlsoap.org/soap/envelope/"
+#: Of the header block that carries a security ticket, and of the times and ids in it (WS-Security 1.1).
+WSSE: Final = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-secext-1.0.xsd"
+WSU: Final = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-utility-1.0.xsd"
 
 
 class Version(StrEnum):
