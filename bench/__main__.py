@@ -81,18 +81,20 @@ class Bench:
         yield self._retrieve()
 
     def tickets(self) -> dict[str, Act]:
-        """FindDocuments, 50: without a ticket, with the same one each time, with a new one each time."""
+        """FindDocuments, 50: without a ticket, with the same one for a patient, with a new one each time."""
         # Only now: a node ends connections that say nothing for a minute.
         self._guarded = Connection(self._guarded_port)
         self._stack.callback(self._guarded.close)
         pids = self._filled.patients[50][:_VARIETY]
-        issue = self._service.saml
-        security = f'<o:Security xmlns:o="{WSSE}" s:mustUnderstand="1">{{}}</o:Security>'
-        one = security.format(issue("personnel"))
-        fresh = (
-            on_the_wire(messages.find(pid, security.format(issue("personnel")))) for pid in in_turn(pids)
-        )
-        repeated = [on_the_wire(messages.find(pid, one)) for pid in pids]
+
+        def asking(pid: str) -> bytes:
+            """With a new ticket, which is for this patient alone."""
+            ticket = self._service.saml("personnel", patient=pid)
+            security = f'<o:Security xmlns:o="{WSSE}" s:mustUnderstand="1">{ticket}</o:Security>'
+            return on_the_wire(messages.find(pid, security))
+
+        fresh = map(asking, in_turn(pids))
+        repeated = [*map(asking, pids)]
         return {
             "no ticket": self._asking([*map(messages.find, pids)]),
             "the same ticket": (in_turn(repeated), self._ask_guarded),

@@ -21,6 +21,7 @@ from tests.metadata import samples
 from xds.metadata.entries import registry_object
 from xds.metadata.model import Association, Code, DocumentEntry, Submission, SubmissionSet
 from xds.registry.registry import Options, Registry
+from xds.registry.view import EVERYTHING
 from xds.store.database import Database
 
 _ROOT: Final = Path(__file__).parent.parent
@@ -41,9 +42,18 @@ _IN_ONE_TRANSACTION: Final = 200
 
 _OID: Final = "2.16.578.1.12.4.5.480.9"
 _YEARS: Final = range(2012, 2027)
-_TYPES: Final = [Code(f"A{n:02}-2", samples.DOCUMENT_TYPES, f"Dokumenttype {n}") for n in range(30)]
-_GROUPS: Final = [Code(f"A{n:02}-1", samples.DOCUMENT_TYPES, f"Dokumentgruppe {n}") for n in range(10)]
-_PRACTICES: Final = [Code(f"S{n:02}", samples.INTERNAL_MEDICINE.scheme, f"Fagområde {n}") for n in range(25)]
+#: Group -> how many types of it are used: codes of the national tables, 9 groups and 30 types.
+_TYPES_OF: Final = {"A": 7, "B": 3, "C": 4, "D": 5, "E": 2, "F": 3, "I": 2, "J": 2, "S": 2}
+_TYPES: Final = [
+    Code(f"{group}{n:02}-2", samples.DOCUMENT_TYPES, f"Dokumenttype {n}")
+    for group, count in _TYPES_OF.items()
+    for n in range(1, count + 1)
+]
+_PRACTICES: Final = [
+    Code(f"{letter}{n:02}", samples.INTERNAL_MEDICINE.scheme, f"Fagområde {n}")
+    for letter, count in (("S", 16), ("R", 9))
+    for n in range(1, count + 1)
+]
 _EVENTS: Final = [Code(f"KX{n:04}", "2.16.578.1.12.4.1.1.7210", f"Eksempelkode {n}") for n in range(300)]
 _TITLES: Final = (
     "Epikrise",
@@ -75,6 +85,7 @@ def entry(patient: str, number: int, chance: random.Random, **changes: object) -
     """A document entry of about 7 kB of ebRIM; its codes, times and author vary."""
     moment = f"{chance.choice(_YEARS)}{chance.randint(1, 12):02}{chance.randint(1, 28):02}"
     person = f"{chance.randint(9_000_000, 9_000_400)}^{chance.choice(_FAMILY)}^{chance.choice(_GIVEN)}"
+    kind = chance.choice(_TYPES)
     author = replace(samples.AUTHOR, person=f"{person}^^^^^^&2.16.578.1.12.4.1.4.4&ISO")
     values = {
         "entry_uuid": f"Document{number}",
@@ -82,9 +93,11 @@ def entry(patient: str, number: int, chance: random.Random, **changes: object) -
         "patient_id": patient,
         "source_patient_id": patient,
         "source_patient_info": (f"PID-3|{patient}", "PID-5|Testperson^Syntetisk", "PID-8|F"),
-        "class_code": chance.choice(_GROUPS),
-        "type_code": chance.choice(_TYPES),
+        "class_code": Code(f"{kind.code[0]}00-1", samples.DOCUMENT_TYPES, f"Dokumentgruppe {kind.code[0]}"),
+        "type_code": kind,
         "practice_setting_code": chance.choice(_PRACTICES),
+        # One document of fifty is blocked by its patient.
+        "confidentiality_codes": (samples.NORMAL,) if number % 50 else (samples.NORMAL, samples.BLOCKED),
         "event_codes": (chance.choice(_EVENTS),),
         "creation_time": f"{moment}{chance.randint(0, 23):02}{chance.randint(0, 59):02}00",
         "service_start_time": f"{moment}0800",
@@ -170,7 +183,7 @@ def _fill(path: Path, groups: dict[int, list[str]], total: int) -> None:
         ]
         with database.write() as connection:
             for each in prepared:
-                registry.register(connection, each)
+                registry.register(connection, each, EVERYTHING)
         done += len(prepared) * _IN_ONE_SUBMISSION
         if done % 10_000 < _IN_ONE_TRANSACTION * _IN_ONE_SUBMISSION:
             print(f"  {done:,} of {total:,}", file=sys.stderr, flush=True)

@@ -284,28 +284,57 @@ def note(tmp_path: Path) -> Path:
     return file
 
 
+#: Kind of ticket -> what its holder may do.
+MAY = {
+    "personnel": {"submit", "find", "fetch"},
+    "citizen": {"find", "fetch"},
+    "representative": {"find", "fetch"},
+    "hso": {"submit", "find", "fetch"},
+    "xua": {"submit", "find", "fetch"},
+    "system": {"submit", "find"},
+}
+
+
 @pytest.mark.parametrize("kind", SAMPLES)
 def test_submit_find_and_fetch_show_the_ticket(
     run: Run, issue: Callable[..., Path], strict_node: Node, note: Path, tmp_path: Path, kind: str
 ):
-    """With --ticket, whatever its kind."""
-    shown = ("--url", strict_node.url, "--ticket", issue(kind))
+    """With --ticket, whatever its kind: what its holder may do is done, and the rest is refused as such."""
     patient = new_number()
-    document = run("submit", note, "--patient", patient, "--json", *shown).json["documents"][0]
+    about = () if kind == "system" else ("--patient", patient)
+    shown = ("--url", strict_node.url, "--ticket", issue(kind, *about))
+    others = ("--url", strict_node.url, "--ticket", issue("personnel", "--patient", patient, "--name", "Ask"))
+    submitted = run("submit", note, "--patient", patient, "--json", *shown)
+    if "submit" not in MAY[kind]:
+        assert_not_permitted(submitted)
+        submitted = run("submit", note, "--patient", patient, "--json", *others)
+    document = submitted.json["documents"][0]
     (entry,) = run("find", "--patient", patient, "--json", *shown).json
     assert entry["entry_uuid"] == document["entry_uuid"]
-    (fetched,) = run("fetch", entry["entry_uuid"], "--to", tmp_path / "out", "--json", *shown).json
+    said = run("fetch", entry["entry_uuid"], "--to", tmp_path / "out", "--json", *shown)
+    if "fetch" not in MAY[kind]:
+        assert_not_permitted(said)
+        return
+    (fetched,) = said.json
     assert Path(fetched["file"]).read_bytes() == note.read_bytes()
+
+
+def assert_not_permitted(said: Said) -> None:
+    """Exit 1, nothing done, and the policy's refusal in words."""
+    assert said.status == 1
+    assert said.out in ("", "[]\n")
+    assert "[access-policy;" in said.err
 
 
 def test_the_ticket_may_be_named_in_the_environment(
     run: Run, issue: Callable[..., Path], strict_node: Node, monkeypatch: pytest.MonkeyPatch
 ):
     """XDS_TICKET is the path of its file; a file that is not there is wrong use."""
-    monkeypatch.setenv("XDS_TICKET", str(issue("personnel")))
-    assert run("find", "--patient", new_number(), "--url", strict_node.url).status == 0
+    patient = new_number()
+    monkeypatch.setenv("XDS_TICKET", str(issue("personnel", "--patient", patient)))
+    assert run("find", "--patient", patient, "--url", strict_node.url).status == 0
     monkeypatch.setenv("XDS_TICKET", "gone.xml")
-    assert run("find", "--patient", new_number(), "--url", strict_node.url).status == 2
+    assert run("find", "--patient", patient, "--url", strict_node.url).status == 2
 
 
 @pytest.mark.parametrize(

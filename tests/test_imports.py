@@ -16,12 +16,14 @@ MAY_IMPORT = {
     "security": {"errors", "metrics", "metadata", "store", "transport"},
     "repository": {"errors", "metadata", "store", "transport"},
     "registry": {"errors", "metadata", "store"},
-    "transactions": {"errors", "metadata", "store", "transport", "repository", "registry"},
-    "config": {"errors", "metadata", "transport", "security"},
+    "access": {"errors", "metadata", "store", "security", "registry"},
+    "transactions": {"errors", "access", "metadata", "store", "transport", "repository", "registry"},
+    "config": {"errors", "metadata", "transport", "security", "access"},
     "log": set(),
     "metrics": set(),
     "app": {
         "errors",
+        "access",
         "config",
         "log",
         "metrics",
@@ -34,10 +36,11 @@ MAY_IMPORT = {
         "security",
         "fhir",
     },
-    "fhir": {"errors", "store", "transport", "security"},
+    "fhir": {"errors", "store", "transport", "security", "access", "metadata", "registry"},
     "client": {"errors", "metadata", "transport"},
     "demo": {"errors", "metadata", "transport", "client", "security"},
-    "cli": {"errors", "config", "store", "repository", "registry", "client", "demo"},
+    "commands": {"errors", "config", "metadata", "client", "access", "security", "store", "registry"},
+    "cli": {"errors", "config", "store", "repository", "registry", "client", "demo", "commands"},
 }
 
 

@@ -21,16 +21,24 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from xds import transactions
+from xds.access.gate import UNASKED, Access, AccessGate
+from xds.access.policy import Action, PolicyFile
+from xds.access.rule_table import national_rules
 from xds.config import Settings, check_to_serve, import_function, load, server_context, unsafe_issuers
 from xds.errors import Code, Denied, Fault, FaultCode, RegistryError, RegistryFailure, SettingsError
+from xds.fhir import privacy as privacy_push
 from xds.fhir.routes import FhirBase
 from xds.log import set_up
+from xds.metadata import codesystems
+from xds.metadata.code_rules import CodeRules
 from xds.metrics import Metrics
+from xds.registry.prepare import Reading
 from xds.registry.registry import Options, Registry
 from xds.repository.documents import Repository
 from xds.repository.files import FolderStore
 from xds.repository.on_demand import OnDemand
 from xds.security import wsse
+from xds.security.caller import Caller
 from xds.security.denials import DENIALS, MEANINGS, Wss
 from xds.security.gate import FhirGate, SoapGate
 from xds.security.replay import Replay
@@ -88,11 +96,12 @@ def _answer(
         )
     mtom = message.mtom and transaction.streams
     try:
-        gates.who_asks(message)  # GATE 1, who is asking?
+        caller = gates.who_asks(message)  # GATE 1, who is asking?
         _check_body(transaction, message)  # GATE 0, is it valid? By schema here, by IHE's rules in `read`.
-        request = transaction.read(message)
-        # GATE 2, what may they see?  Comes with the access rules, as a condition in every statement of `do`.
-        result = transaction.do(node, request)
+        request = transaction.read(node, message)
+        # GATE 2, what may they do and see? It becomes a condition in every statement of `do`.
+        access = gates.may(caller, transaction.asks(request), transaction.number, message.reference)
+        result = transaction.do(node, request, access)
         # GATE 3, what was done?  Comes with the access log, in the database transaction of `do`.
         body = transaction.write(result)
     except Denied as denial:
@@ -114,13 +123,14 @@ def _answer(
 
 @dataclass(frozen=True, slots=True)
 class _Gates:
-    """Gate 1 for each side of the node; without, config.check_to_serve has seen that all callers are known.
+    """Gates 1 and 2; without, config.check_to_serve has seen that all callers are known.
 
     `faults`: a denial is a SOAP fault, else an error of the registry whose location is `home`.
     """
 
     soap: SoapGate | None
     fhir: FhirGate | None
+    access: AccessGate | None
     faults: bool
     home: str
 
@@ -129,11 +139,20 @@ class _Gates:
         """The header blocks that gate 1 processes."""
         return frozenset({wsse.TAG} if self.soap else ())
 
-    def who_asks(self, message: Message) -> None:
-        """Let the message through, or raise Denied."""
-        if self.soap is not None:
-            caller = self.soap.caller(message)
-            log.info("%s kind=%s issuer=%s", message.reference, caller.kind, caller.issuer)
+    def who_asks(self, message: Message) -> Caller | None:
+        """Whose ticket came with the message, None where nobody is asked. Raises Denied."""
+        if self.soap is None:
+            return None
+        caller = self.soap.caller(message)
+        log.info("%s kind=%s issuer=%s", message.reference, caller.kind, caller.issuer)
+        return caller
+
+    def may(self, caller: Caller | None, action: Action, transaction: str, reference: str) -> Access:
+        """What whoever was let in may do and see. Raises RegistryFailure."""
+        if self.access is None:
+            return UNASKED
+        assert caller is not None
+        return self.access.access(caller, action, transaction, reference)
 
     def denial(self, denial: Denied) -> RegistryError:
         """The error for the sender, in the standard's words and no others; raises it as a Fault if so set."""
@@ -180,6 +199,12 @@ def create_app(settings: Settings | None = None) -> App:
     if not _is_current(database, patient=alone):
         raise SettingsError("store.database is not of this version: run `xds migrate`")
     documents = FolderStore(settings["store.documents"])
+    codes = CodeRules(
+        codesystems.load(settings["codes.folder"]),
+        settings["codes.profile"],
+        settings["codes.unknown_system"],
+        settings["codes.language"],
+    )
     node = Node(
         database=database,
         registry=Registry(
@@ -188,13 +213,18 @@ def create_app(settings: Settings | None = None) -> App:
                 results=settings["registry.results"],
                 patients=settings["patients.source"],
                 authorities=settings["patients.authorities"].oids,
-                local_numbers=settings["environment"] == "test",
+                synthetic=settings["environment"] == "test",
                 home=settings["node.home_community_id"],
-                limited_metadata=settings["registry.limited_metadata"] == "accepted",
+                reading=Reading(
+                    limited_metadata=settings["registry.limited_metadata"] == "accepted",
+                    release_slot=settings["access.release_slot"],
+                    filled=codes.filled,
+                ),
             ),
         ),
         repository=Repository(settings["node.repository_unique_id"], database, documents),
         limits=settings.limits,
+        codes=codes,
         on_demand=_on_demand(settings),
         namespaces=settings["patients.authorities"].namespaces,
     )
@@ -224,6 +254,18 @@ def create_app(settings: Settings | None = None) -> App:
     for folder in sorted({address.rpartition("/")[0] for address in ENDPOINTS}):
         app.add_route(f"{folder}/schema/{{name}}", schemas)
     app.add_sink(FhirBase(gates.fhir, _public_url(settings)), "/fhir(?:/|$)")
+    app.add_route(
+        privacy_push.ADDRESS,
+        privacy_push.PrivacyPush(
+            database,
+            node.registry.domain,
+            settings["privacy.definitions"],
+            gates.fhir,
+            _public_url(settings),
+            lambda caller, reference: gates.may(caller, Action.ADMINISTER, "PVK", reference),
+            settings.limits,
+        ),
+    )
     app.add_route("/metrics", Metrics(*([trust.samples] if trust else [])))
     app.add_route("/health/live", _Live())
     app.add_route("/health/ready", _Ready(node))
@@ -239,10 +281,17 @@ def create_app(settings: Settings | None = None) -> App:
 def _gates(settings: Settings, database: Database, trust: TrustStore | None) -> _Gates:
     faults, home = settings["access.denial"] == "fault", settings["node.home_community_id"]
     if trust is None:
-        return _Gates(None, None, faults, home)
+        return _Gates(None, None, None, faults, home)
     replay = Replay(database)
     soap = SoapGate(trust, replay, known_sender=settings["tls.client_ca"] is not None)
-    return _Gates(soap, FhirGate(trust, replay), faults, home)
+    policy = PolicyFile(settings["access.policy"])
+    options = {
+        "youth": settings["access.youth"],
+        "time_limits": settings["access.time_limits"],
+        "environment": settings["environment"],
+    }
+    access = AccessGate(database, lambda: policy.policies, national_rules(), options)
+    return _Gates(soap, FhirGate(trust, replay), access, faults, home)
 
 
 def _public_url(settings: Settings) -> str:

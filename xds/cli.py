@@ -21,6 +21,9 @@ from xds import __version__
 from xds.client.commands import add_commands
 from xds.client.patients import patient_id
 from xds.client.terminal import moment, table
+from xds.commands import codes as code_commands
+from xds.commands import explain as explain_commands
+from xds.commands import privacy as privacy_commands
 from xds.config import MOST_GRACE_HOURS, Settings, check_to_serve, load
 from xds.demo import commands as ticket_commands
 from xds.errors import DataTypeError, RegistryFailure, SettingsError, XdsError
@@ -29,6 +32,7 @@ from xds.errors import DataTypeError, RegistryFailure, SettingsError, XdsError
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from xds.registry.patients import Domain
     from xds.repository.files import FolderStore
     from xds.store.database import Database
 
@@ -55,8 +59,6 @@ def serve(arguments: argparse.Namespace) -> int:
             raise SettingsError("store.database is not of this version: run `xds migrate`")
     if settings["access.ticket"] == "none":
         print("xds: access.ticket = none: requests are NOT checked for security tickets", file=sys.stderr)
-    else:
-        print("xds: there are no access rules yet: who has a good ticket may do EVERYTHING", file=sys.stderr)
     if path:
         os.environ["XDS_CONFIG"] = str(path.resolve())
     server = Granian(
@@ -148,9 +150,7 @@ def merge(arguments: argparse.Namespace) -> int:
     from xds.registry import patients
 
     settings, _ = _settings(arguments)
-    domain = patients.Domain(
-        settings["patients.source"], settings["patients.authorities"].oids, settings["environment"] == "test"
-    )
+    domain = _domain(settings)
     _change_patients(
         settings, lambda connection: patients.merge(connection, domain, arguments.patient, arguments.into)
     )
@@ -188,6 +188,25 @@ def _change_patients(settings: Settings, work: Callable[[Connection], T]) -> T:
             return database.transact(work)
         except RegistryFailure as failure:
             raise XdsError(" ".join(error.context for error in failure.errors)) from None
+
+
+def _domain(settings: Settings) -> Domain:
+    """Which patient ids belong to the node."""
+    from xds.registry.patients import Domain
+
+    return Domain(
+        settings["patients.source"],
+        settings["patients.authorities"].oids,
+        synthetic=settings["environment"] == "test",
+    )
+
+
+@contextmanager
+def _registry(arguments: argparse.Namespace) -> Iterator[tuple[Database, Domain]]:
+    """The node's database, and which patient ids belong to it."""
+    settings, _ = _settings(arguments)
+    with _current_database(settings) as database:
+        yield database, _domain(settings)
 
 
 def _settings(arguments: argparse.Namespace) -> tuple[Settings, Path | None]:
@@ -329,6 +348,9 @@ def _parser() -> argparse.ArgumentParser:
     command = node_command("unmerge", unmerge, "Take back the merge of a patient id.", commands_of_patients)
     command.add_argument("--patient", type=_patient, metavar="ID", required=True, help="the merged id")
     add_commands(commands)
+    code_commands.add_commands(commands, lambda arguments: _settings(arguments)[0]["codes.folder"])
+    explain_commands.add_commands(commands, lambda arguments: _settings(arguments)[0], _current_database)
+    privacy_commands.add_commands(commands, _registry, _patient)
     ticket_commands.add_commands(commands, lambda arguments: _settings(arguments)[0]["trust"])
     return parser
 

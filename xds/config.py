@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import ssl
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from xds.errors import DataTypeError, SettingsError
-from xds.metadata import national
+from xds.metadata import codesystems, national
 from xds.metadata.datatypes import check_oid
 from xds.transport.limits import Limits
 
@@ -118,6 +119,25 @@ def _authorities(value: Any) -> Authorities:
             raise ValueError("gives one namespace two OIDs")
         oids.add(oid)
     return Authorities(frozenset(oids - {""}), namespaces)
+
+
+#: What a definition of Personvernkomponenten may mean here.
+_MEANINGS: Final = ("block", "reservation", "consent")
+_GUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def _definitions(value: Any) -> Mapping[str, str]:
+    """Read `GUID=meaning`, as a list or with commas between them."""
+    found: dict[str, str] = {}
+    for item in value if isinstance(value, list) else _text(value).split(","):
+        guid, _, meaning = (part.strip() for part in _text(item).lower().partition("="))
+        if not guid and not meaning:
+            continue
+        if not _GUID.fullmatch(guid) or meaning not in _MEANINGS:
+            raise ValueError(f"has an item that is not GUID={', GUID='.join(_MEANINGS)}")
+        if found.setdefault(guid, meaning) != meaning:
+            raise ValueError("gives one definition two meanings")
+    return found
 
 
 def _path(value: Any) -> Path | None:
@@ -244,10 +264,41 @@ SETTINGS: Final = (
         " XDSRegistryError.",
     ),
     Setting(
+        "access.policy",
+        "",
+        _path,
+        "The policy file: who may do what (docs/access-rules.md); empty: the one that comes with xds.",
+    ),
+    Setting(
+        "access.youth",
+        "none",
+        _one_of("none", "own"),
+        "Whether youth from 12 to 16 see their own record.",
+    ),
+    Setting(
+        "access.time_limits",
+        "off",
+        _one_of("off", "kjernejournal"),
+        "Whether documents are shown to health personnel for as long only as Kjernejournalforskriften says.",
+    ),
+    Setting(
+        "access.release_slot",
+        "urn:no:xds:releaseTime",
+        _text,
+        "The Slot in which a document entry says when its delayed access (NORU) ends.",
+    ),
+    Setting(
         "access.trust_seconds",
         300,
         _number(10, 43_200),
         "Seconds between two fetches of the issuers' keys that are read from a URL.",
+    ),
+    Setting(
+        "privacy.definitions",
+        "",
+        _definitions,
+        "What the definitions of Personvernkomponenten mean here, as GUID=block, GUID=reservation or"
+        " GUID=consent with commas between them (docs/privacy.md).",
     ),
     Setting(
         "patients.source", "national", _one_of("national", "feed", "open"), "Which patient ids are known."
@@ -266,7 +317,30 @@ SETTINGS: Final = (
         lambda value: _address(value) if _text(value) else None,
         "IP address and port for the HL7 v2 patient feed (ITI-8) over MLLP; empty: none.",
     ),
-    Setting("codes.profile", "norwegian", _one_of("norwegian", "ihe"), "Which codes are accepted."),
+    Setting(
+        "codes.profile",
+        "norwegian",
+        _one_of("norwegian", "ihe"),
+        "Which codes are accepted: those of the Norwegian profile, or any (docs/codes.md).",
+    ),
+    Setting(
+        "codes.unknown_system",
+        "warning",
+        _one_of("warning", "error"),
+        "What a code is whose code system the profile does not have for the attribute.",
+    ),
+    Setting(
+        "codes.language",
+        "nb",
+        _one_of(*codesystems.LANGUAGES),
+        "The language of display names that the node fills in, when a table has it.",
+    ),
+    Setting(
+        "codes.folder",
+        "",
+        _path,
+        "Folder of code tables of this node's own, instead of built-in ones and beside them; empty: none.",
+    ),
     Setting("trust", "", _path, "The trust file: issuers, kinds, keys, audiences."),
     Setting("communities", "", _path, "The communities file of the gateways."),
     _limit("root_bytes", "The XML of one message, in bytes."),
@@ -347,6 +421,10 @@ def check_to_serve(settings: Settings) -> None:
         except SettingsError as error:
             errors.append(str(error))
     errors += _ticket_errors(settings)
+    try:
+        codesystems.load(settings["codes.folder"])
+    except SettingsError as error:
+        errors.append(str(error))
     if errors:
         raise SettingsError("\n".join(errors))
 
@@ -386,6 +464,13 @@ def _ticket_errors(settings: Settings) -> list[str]:
             " and set trust to its path"
         )
         return errors
+    if settings["access.policy"]:
+        from xds.access.policy import read_policies
+
+        try:
+            read_policies(settings["access.policy"])
+        except SettingsError as error:
+            errors += str(error).splitlines()
     # Keys and certificates are read by what the command line's client commands do without.
     from xds.security.trust_file import read_trust
 

@@ -134,7 +134,7 @@ def _write_for(path: str, seconds: float, queue: bool, waits: Any) -> None:
         prepared = registry.prepare(content._submission(content.pid(number % 10**8), number, chance))
         began = time.perf_counter()
         with database.write() as connection:
-            registry.register(connection, prepared)
+            registry.register(connection, prepared, EVERYTHING)
         spent.append(time.perf_counter() - began)
     waits.put(spent)
 

@@ -82,7 +82,7 @@ def test_a_repeat_in_another_form_is_the_same_submission(node: Node) -> None:
 
 CHANGES: dict[str, tuple[str, str]] = {
     "title": (m.TITLE, "Zygomorf epikrisf"),
-    "code": ('nodeRepresentation="A00-1"', 'nodeRepresentation="B00-1"'),
+    "code": ('nodeRepresentation="S03"', 'nodeRepresentation="S01"'),
     "time of the set": ("20260311100000", "20260311100001"),
     "name of the author of the set": ("^Tuva^", "^Tyra^"),
     "one blank in a comment": (f'value="{m.COMMENT}"', f'value="{m.COMMENT} "'),

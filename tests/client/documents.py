@@ -12,16 +12,22 @@ SOURCE_ID = "2.16.578.1.12.4.5.480.1.2"
 DOCUMENT_TYPES = "2.16.578.1.12.4.1.1.9602"
 LETTER = Code("A03-2", DOCUMENT_TYPES, "Epikrise")
 NOTE = Code("B02-2", DOCUMENT_TYPES, "Journalnotat")
+#: The class of each type.
+CLASSES = {
+    LETTER: Code("A00-1", DOCUMENT_TYPES, "Epikriser og sammenfatninger"),
+    NOTE: Code("B00-1", DOCUMENT_TYPES, "Kontinuerlig/løpende journal"),
+}
 
 _numbers = count()
 
 
 def document(content: Any = b"Frisk.", **changes: Any) -> Document:
-    """A discharge letter as text."""
+    """A discharge letter as text; the class is that of the type."""
+    type_code = changes.get("type_code", LETTER)
     values: dict[str, Any] = {
         "mime_type": "text/plain",
-        "class_code": Code("A00-1", DOCUMENT_TYPES, "Epikriser og sammenfatninger"),
-        "type_code": LETTER,
+        "class_code": CLASSES[type_code],
+        "type_code": type_code,
         "practice_setting_code": Code("S03", "2.16.578.1.12.4.1.1.8655", "Indremedisin"),
         "healthcare_facility_type_code": Code("86.101", "2.16.578.1.12.4.1.1.1303", "Sykehus"),
         "title": "Epikrise",

@@ -12,6 +12,7 @@ from tests.client.documents import SOURCE_ID, document, new_patient
 from tests.test_tls import TlsNode
 from xds.cli import main
 from xds.client import Client, ClientError, build
+from xds.metadata.national import SHARED_HELP
 
 Pair = tuple[Path, Path]
 
@@ -32,8 +33,8 @@ def pair(secured: TlsNode) -> Pair:
 
 
 def test_a_client_with_a_certificate_is_served(secured: TlsNode, pair: Pair, tmp_path: Path):
-    """Submit, find and fetch with certificates on both sides."""
-    patient = new_patient()
+    """Submit, find and fetch with certificates on both sides; no synthetic patient is known in production."""
+    patient = f"88888810182^^^&{SHARED_HELP}&ISO"  # a felles hjelpenummer, of nobody
     with Client(secured.url, ca_file=secured.servers.file, certificate=pair[0], key=pair[1]) as client:
         client.send(build([document(b"abc")], patient_id=patient, source_id=SOURCE_ID))
         (fetched,) = client.fetch(client.find(patient), tmp_path)

@@ -124,6 +124,19 @@ def test_every_part_of_a_personnel_ticket_arrives(service: TicketService):
     assert found.attested_at == NOW
 
 
+@pytest.mark.parametrize("kind", [each for each in SAMPLES if each != "system"])
+def test_a_person_has_the_level_of_security_without_which_nobody_is_let_in(service: TicketService, kind: str):
+    """Every ticket of a person states level 4."""
+    assert caller(service, service.saml(kind, now=NOW)).security_level == 4
+
+
+def test_a_system_has_the_scopes_that_the_access_policy_asks_for(service: TicketService):
+    """Registering and deleting; and no level, for nobody has logged in."""
+    found = caller(service, service.saml("system", now=NOW))
+    assert found.scopes == {"nhn:phr-repo/mhd/create", "nhn:phr-repo/delete-docs-and-refs"}
+    assert found.security_level is None
+
+
 def test_a_patient_may_have_an_id_of_another_authority(service: TicketService):
     """It is sent as it is; only national numbers are those of people who may exist."""
     for kind in ("personnel", "hso", "xua"):

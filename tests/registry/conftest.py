@@ -34,7 +34,9 @@ class Desk:
         """Register a valid submission; False when it was a repeat."""
         assert check(objects, transaction=transaction) == ()
         prepared = self.registry.prepare(submission(objects))
-        return self.database.transact(lambda connection: self.registry.register(connection, prepared))
+        return self.database.transact(
+            lambda connection: self.registry.register(connection, prepared, EVERYTHING)
+        )
 
     def refused(
         self, objects: Sequence[RegistryObject], transaction: Transaction = "ITI-42"

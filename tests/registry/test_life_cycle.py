@@ -20,6 +20,7 @@ from xds.metadata.ebrim import is_uuid
 from xds.metadata.model import Association, Code, DocumentEntry, RegistryObject
 from xds.metadata.validation import check
 from xds.registry import objects
+from xds.registry.prepare import Reading
 from xds.registry.queries import find_documents, get_all, get_documents
 from xds.store.database import Database
 
@@ -619,7 +620,7 @@ def test_limited_metadata_is_refused_unless_a_setting_says_so(desk: Desk) -> Non
 def test_limited_metadata_is_given_back_as_it_came(database_url: str) -> None:
     """With what was left out left out, and the label that says so."""
     database = Database(database_url)
-    desk = Desk(database, replace(OPEN, limited_metadata=True))
+    desk = Desk(database, replace(OPEN, reading=Reading(limited_metadata=True)))
     try:
         sent = limited(D1)
         assert desk.submit(sent) is True

@@ -54,6 +54,7 @@ from xds.metadata.model import (
 )
 from xds.metadata.validation import check, submission
 from xds.registry.patients import unmerge
+from xds.registry.view import EVERYTHING as ALL_SEEN
 
 LONG = os.environ.get("XDS_MODEL_EXAMPLES", "")
 EXAMPLES = int(LONG or 25)
@@ -667,7 +668,9 @@ class Histories(RuleBasedStateMachine):
             self.clock.tick()
             self.both(
                 lambda: self.model.remove(chosen),
-                lambda: self.transact(lambda connection: self.desk.registry.remove(connection, chosen)),
+                lambda: self.transact(
+                    lambda connection: self.desk.registry.remove(connection, chosen, ALL_SEEN)
+                ),
             )
 
     def merge(self, draw: Draw) -> None:
@@ -701,7 +704,9 @@ class Histories(RuleBasedStateMachine):
         prepared = self.desk.registry.prepare(submission(objects))
         self.both(
             lambda: self.model.register(sent, now),
-            lambda: self.transact(lambda connection: self.desk.registry.register(connection, prepared)),
+            lambda: self.transact(
+                lambda connection: self.desk.registry.register(connection, prepared, ALL_SEEN)
+            ),
         )
 
     def change(self, draw: Draw, sent: Submission) -> None:
@@ -711,7 +716,7 @@ class Histories(RuleBasedStateMachine):
         assert updates.check(objects, transaction="ITI-57") == (), "the message itself must be valid"
         now = self.clock.tick()
         request = updates.update(objects, transaction="ITI-57")
-        self.both(lambda: self.model.update(sent, now), lambda: self.desk.registry.update(request))
+        self.both(lambda: self.model.update(sent, now), lambda: self.desk.registry.update(request, ALL_SEEN))
 
     def transact(self, work: Callable[[Connection], Any]) -> None:
         self.desk.database.transact(work)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -27,7 +28,8 @@ OTHER_BIRTH_NUMBER = f"29844697323^^^&{FNR}&ISO"
 D_NUMBER = f"57855599114^^^&{DNR}&ISO"
 
 A, B, C, D = (f"{name}^^^&1.2.3.9&ISO" for name in "abcd")
-NATIONAL = Options(patients="national")
+NATIONAL = Options(patients="national", synthetic=True)
+PRODUCTION = Options(patients="national")
 FEED = Options(patients="feed", authorities=frozenset({"1.2.3.9"}))
 
 
@@ -103,14 +105,18 @@ def test_every_valid_national_number_is_known(desks: Any, pid: str) -> None:
     "pid",
     [
         f"17855599121^^^&{FNR}&ISO",  # control digits
-        f"17855599120^^^&{DNR}&ISO",  # no D-number
+        f"87855599137^^^&{DNR}&ISO",  # no D-number
         f"13527248013^^^&{FNR}&ISO",  # some enterprise's own help number
+        "13527248013^^^&2.16.578.1.12.4.1.4.3&ISO",  # as which some send it
+        BIRTH_NUMBER,  # synthetic: Tenor's
+        D_NUMBER,
+        f"29698496140^^^&{FNR}&ISO",  # Norsk helsenett's
         "zzyzx^^^&1.2.3.9&ISO",
     ],
 )
 def test_what_is_no_national_number_is_unknown(desks: Any, pid: str) -> None:
     """XDSUnknownPatientId at the set's patientId, without the id; nothing is stored."""
-    desk = desks(NATIONAL)
+    desk = desks(PRODUCTION)
     objects = submit(document(D1, patient_id=pid))
     with pytest.raises(RegistryFailure) as caught:
         desk.submit(objects)
@@ -120,6 +126,23 @@ def test_what_is_no_national_number_is_unknown(desks: Any, pid: str) -> None:
     assert error.location == f"{the_set.id}/patientId"
     assert pid.partition("^")[0] not in error.context
     assert desk.count("patient") == desk.count("document_entry") == 0
+
+
+def test_a_test_has_patients_who_do_not_exist(desks: Any) -> None:
+    """Norsk helsenett's and Dolly's as well; under the wrong OID they are unknown in a test too."""
+    desk = desks(NATIONAL)
+    known = f"29698496140^^^&{FNR}&ISO", f"13527248013^^^&{FNR}&ISO", f"68467038838^^^&{DNR}&ISO"
+    assert all(map(desk.registry.domain.permits, known))
+    assert not desk.registry.domain.permits(f"17855599120^^^&{DNR}&ISO")
+
+
+def test_outside_a_test_a_feed_cannot_announce_somebody_who_does_not_exist(desks: Any) -> None:
+    """A synthetic person's number is none in production, whoever sends it."""
+    feed = Options(patients="feed")
+    desk = desks(feed)
+    assert rules(announce, desk, BIRTH_NUMBER) == [("registry-patient-known", "announced")]
+    announce(desk, "87855599137^^^&2.16.578.1.12.4.1.4.3&ISO")
+    announce(desks(replace(feed, synthetic=True)), BIRTH_NUMBER)
 
 
 def test_with_a_feed_only_the_announced_are_known(desks: Any) -> None:

@@ -15,6 +15,7 @@ from xds.metadata import names
 from xds.metadata.model import DocumentEntry, Folder, RegistryObject, Slot
 from xds.metadata.validation import submission
 from xds.registry.queries import find_documents, get_all, get_documents
+from xds.registry.view import EVERYTHING
 
 D1 = "urn:uuid:00000000-0000-4000-8000-000000000001"
 D2 = "urn:uuid:00000000-0000-4000-8000-000000000002"
@@ -401,7 +402,9 @@ def _race(desk: Desk, submissions: list[tuple[RegistryObject, ...]]) -> list[str
         start.wait()
         try:
             with desk.database.write() as connection:
-                outcomes.append("new" if desk.registry.register(connection, prepared) else "repeat")
+                outcomes.append(
+                    "new" if desk.registry.register(connection, prepared, EVERYTHING) else "repeat"
+                )
         except RegistryFailure as failure:
             outcomes.append(str(failure.errors[0].code))
 

@@ -21,6 +21,7 @@ from xds.metadata.model import Association, DocumentEntry, Folder, RegistryObjec
 from xds.registry.objects import KINDS, ends_of
 from xds.registry.prepare import ASSOCIATION_TYPES
 from xds.registry.queries import find_documents, get_documents
+from xds.registry.view import EVERYTHING
 from xds.store import schema
 from xds.store.keys import new_key, unique_id_key, uuid_bytes, uuid_urn
 
@@ -83,7 +84,7 @@ def submit(
 def remove(desk: Desk, *named: str) -> None:
     """Remove objects by the names of these tests, or by ids."""
     ids = [each if ":" in each else urn(each) for each in named]
-    desk.database.transact(lambda connection: desk.registry.remove(connection, ids))
+    desk.database.transact(lambda connection: desk.registry.remove(connection, ids, EVERYTHING))
 
 
 def refused(desk: Desk, *named: str) -> list[tuple[str, str, str]]:

@@ -28,6 +28,7 @@ from xds.metadata.ebrim import read_object_list
 from xds.metadata.entries import registry_object
 from xds.metadata.model import RegistryObject, Slot
 from xds.registry import queries
+from xds.registry.view import EVERYTHING as ALL_SEEN
 from xds.store.database import Database
 
 PATIENTS = (world.ANNA, world.BO, world.CARL)
@@ -126,7 +127,7 @@ def send_again(objects: Sequence[RegistryObject], desk: Desk) -> None:
 
 def update(desk: Desk, objects: Sequence[RegistryObject]) -> bool:
     assert updates.check(objects, transaction="ITI-57") == ()
-    return desk.registry.update(updates.update(objects, transaction="ITI-57"))
+    return desk.registry.update(updates.update(objects, transaction="ITI-57"), ALL_SEEN)
 
 
 # -- the questions -------------------------------------------------------------------------------------------

@@ -63,7 +63,7 @@ def trusted(private: Any, kid: str = "one", **more: Any) -> Key:
 
 
 def issuer(**changes: Any) -> Issuer:
-    """An issuer of tokens with one RSA key `one`."""
+    """An issuer of tokens with one RSA key `one`, for tests, as the people of the tokens are synthetic."""
     values: dict[str, Any] = {
         "name": ISSUER,
         "kind": TicketKind.HELSEID,
@@ -71,6 +71,7 @@ def issuer(**changes: Any) -> Issuer:
         "keys": (trusted(rsa_key()),),
         "lifetime": timedelta(minutes=10),
         "skew": timedelta(seconds=30),
+        "test": True,
     }
     return Issuer(**(values | changes))
 

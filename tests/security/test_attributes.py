@@ -36,6 +36,8 @@ CLINICIAN, CITIZEN, CHILD = "01815510093", "02825510012", "03835510041"
 D_NUMBER, HELP_NUMBER = "41845510057", "88888810182"
 #: Month 01 + 40: a help number of some enterprise, or one of Dolly's persons.
 LOCAL = "01415510000"
+#: A number that is one outside tests too: a felles hjelpenummer, of nobody.
+REAL = HELP_NUMBER
 
 ENTERPRISE, RESH, HPR = (f"2.16.578.1.12.4.1.4.{n}" for n in (101, 102, 4))
 PERSONNEL_ROLES = "2.16.578.1.12.4.1.1.9060"
@@ -60,7 +62,7 @@ XUA, SYSTEM = TicketKind.XUA, TicketKind.SYSTEM
 Sent = Mapping[str, str | Sequence[str]]
 
 
-def issuer(kind: TicketKind, *, test: bool = False) -> Issuer:
+def issuer(kind: TicketKind, *, test: bool = True) -> Issuer:
     """An issuer of one kind; nothing else of it matters here but whether it is for tests."""
     return Issuer(
         name=f"urn:xds:test:{kind}",
@@ -86,19 +88,19 @@ def assertion(sent: Sent, name_id: str = CLINICIAN) -> etree._Element:
     )
 
 
-def read(element: etree._Element, kind: TicketKind, *, test: bool = False) -> Caller:
+def read(element: etree._Element, kind: TicketKind, *, test: bool = True) -> Caller:
     """The Caller of an element, as the gate would get it."""
     return attributes.caller(element, issuer(kind, test=test), expires_at=EXPIRES, attested_at=ATTESTED)
 
 
-def caller(sent: Sent, kind: TicketKind = KJ, name_id: str | None = None, *, test: bool = False) -> Caller:
+def caller(sent: Sent, kind: TicketKind = KJ, name_id: str | None = None, *, test: bool = True) -> Caller:
     """The Caller of a ticket with these attributes."""
     if name_id is None:
         name_id = {HN: CITIZEN, SYSTEM: "urn:oid:2.16.578.1.12.4.5.480.1.2"}.get(kind, CLINICIAN)
     return read(assertion(sent, name_id), kind, test=test)
 
 
-def refused(sent: Sent, kind: TicketKind = KJ, name_id: str | None = None, *, test: bool = False) -> bool:
+def refused(sent: Sent, kind: TicketKind = KJ, name_id: str | None = None, *, test: bool = True) -> bool:
     """Whether such a ticket is denied for what it says, with none of it in the error."""
     with pytest.raises(Denied) as error:
         caller(sent, kind, name_id, test=test)
@@ -133,6 +135,7 @@ def _expected(kind: CallerKind, sample: str, subject: str, **more: Any) -> Calle
     return Caller(
         kind=kind,
         issuer=f"urn:xds:test:{sample.partition('-')[0]}",
+        issuer_kind=sample.partition("-")[0],
         ticket_id=f"_{sample}",
         subject=subject,
         expires_at=EXPIRES,
@@ -338,7 +341,7 @@ def test_an_attribute_is_read_by_each_of_its_names(
 
 def test_every_field_of_a_caller_is_tried():
     """The table above has each field that attributes fill in."""
-    about_the_ticket = {"kind", "issuer", "ticket_id", "subject", "expires_at", "attested_at"}
+    about_the_ticket = {"kind", "issuer", "issuer_kind", "ticket_id", "subject", "expires_at", "attested_at"}
     assert {row[3] for row in ROWS} == {each.name for each in fields(Caller)} - about_the_ticket
 
 
@@ -347,7 +350,8 @@ def test_what_a_ticket_does_not_say_is_empty(kind: TicketKind):
     """Nothing is filled in, neither a policy nor a level nor a purpose."""
     said = caller({}, kind)
     empty = Caller(
-        kind=said.kind, issuer=said.issuer, ticket_id="_1", subject=said.subject, person=said.person,
+        kind=said.kind, issuer=said.issuer, issuer_kind=kind, ticket_id="_1", subject=said.subject,
+        person=said.person,
         expires_at=EXPIRES, attested_at=ATTESTED,
     )  # fmt: skip
     assert said == empty
@@ -672,16 +676,33 @@ def test_a_name_id_that_is_no_national_number_is_refused(kind: TicketKind, name_
 @pytest.mark.parametrize("kind", [KJ, HN, HSO, XUA])
 def test_a_month_raised_by_40_is_somebody_in_tests_only(kind: TicketKind):
     """It means somebody else in each enterprise, and one of Dolly's persons in tests."""
-    assert refused({}, kind, LOCAL)
-    assert caller({}, kind, LOCAL, test=True).person == Identifier(LOCAL, NATIONAL)
+    assert refused({}, kind, LOCAL, test=False)
+    assert caller({}, kind, LOCAL).person == Identifier(LOCAL, NATIONAL)
 
 
 @pytest.mark.parametrize("kind", [KJ, XUA])
 def test_a_patient_with_a_month_raised_by_40_is_somebody_in_tests_only(kind: TicketKind):
     """The same holds of the patient."""
     sent = {PATIENT_NEW: cx(LOCAL)}
-    assert refused(sent, kind)
-    assert caller(sent, kind, test=True).patient == Identifier(LOCAL, NATIONAL)
+    assert refused(sent, kind, REAL, test=False)
+    assert caller(sent, kind).patient == Identifier(LOCAL, NATIONAL)
+
+
+@pytest.mark.parametrize("number", [CITIZEN, "29698496140"])
+@pytest.mark.parametrize("kind", [KJ, HN, HSO, XUA])
+def test_a_synthetic_person_is_somebody_in_tests_only(kind: TicketKind, number: str):
+    """Those of Tenor and of Norsk helsenett; outside tests, people who do not exist ask for nothing."""
+    assert refused({}, kind, number, test=False)
+    assert caller({}, kind, number).person == Identifier(number, NATIONAL)
+
+
+@pytest.mark.parametrize("kind", [KJ, XUA])
+def test_a_synthetic_patient_is_somebody_in_tests_only(kind: TicketKind):
+    """Nor does anybody ask about them."""
+    sent = {PATIENT_NEW: cx(CITIZEN)}
+    assert refused(sent, kind, REAL, test=False)
+    assert caller({}, kind, REAL, test=False).person == Identifier(REAL, SHARED_HELP)
+    assert caller(sent, kind).patient == Identifier(CITIZEN, NATIONAL)
 
 
 @pytest.mark.parametrize("name_id", ["", " "])

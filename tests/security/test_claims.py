@@ -78,10 +78,10 @@ PERSONNEL: dict[str, Any] = MACHINE | {
 }
 
 
-def caller(said: dict[str, Any], **changes: Any) -> Caller:
-    """The caller that these claims make."""
+def caller(said: dict[str, Any], *, test: bool = True, **changes: Any) -> Caller:
+    """The caller that these claims make, of an issuer for tests or of another."""
     token = tokens.Token(
-        jwts.issuer(),
+        jwts.issuer(test=test),
         id="4711",
         claims=MappingProxyType(jwts.changed(said, changes)),
         expires_at=NOW + timedelta(seconds=60),
@@ -93,10 +93,10 @@ def caller(said: dict[str, Any], **changes: Any) -> Caller:
     return claims.caller(token)
 
 
-def refused(said: dict[str, Any], **changes: Any) -> bool:
+def refused(said: dict[str, Any], *, test: bool = True, **changes: Any) -> bool:
     """Whether these claims are refused, by the one rule there is."""
     with pytest.raises(Denied, match=r"^token-content$"):
-        caller(said, **changes)
+        caller(said, test=test, **changes)
     return True
 
 
@@ -117,6 +117,7 @@ def test_personnel_of_helseid() -> None:
     """Every field that HelseID's claims and the trust framework fill."""
     assert caller(PERSONNEL) == Caller(
         kind=CallerKind.PERSONNEL,
+        issuer_kind="helseid",
         issuer=ISSUER,
         ticket_id="4711",
         subject="c3ViamVjdA==",
@@ -198,6 +199,26 @@ def test_either_number_makes_personnel(number: str) -> None:
 
     assert caller(MACHINE, sub="s", **{name: PERSONNEL[name]}).kind is CallerKind.PERSONNEL
     assert refused(MACHINE, sub="s")
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        "17855599120",  # of Tenor
+        "29698496140",  # of Norsk helsenett
+        "13527248013",  # of Dolly, or of some enterprise
+    ],
+)
+def test_a_person_who_does_not_exist_is_somebody_in_tests_only(number: str) -> None:
+    """As a person who asks and as a patient; a felles hjelpenummer is one everywhere."""
+    patient = {"extensions": {"ihe_bppc": {"patient_id": f"{number}^^^&{NATIONAL}&ISO"}}}
+    everywhere = "88888810182"
+
+    assert refused(MACHINE, test=False, sub="s", **{PID_CLAIM: number})
+    assert refused(MACHINE, test=False, sub="s", **{PID_CLAIM: everywhere}, **patient)
+    assert caller(MACHINE, test=False, sub="s", **{PID_CLAIM: everywhere}).person.value == everywhere
+    assert caller(MACHINE, sub="s", **{PID_CLAIM: number}).person == Identifier(number, NATIONAL)
+    assert caller(MACHINE, sub="s", **{PID_CLAIM: everywhere}, **patient).patient.value == number
 
 
 @pytest.mark.parametrize(
@@ -494,8 +515,8 @@ def test_names_of_the_client_are_not_read() -> None:
 
 
 def test_the_table_has_fields_of_a_caller_only() -> None:
-    """Every row fills a field; the five that are not in it come from the token itself."""
-    rest = {"kind", "issuer", "ticket_id", "subject", "expires_at"}
+    """Every row fills a field; the six that are not in it come from the token itself."""
+    rest = {"kind", "issuer", "issuer_kind", "ticket_id", "subject", "expires_at"}
 
     assert set(claims.FIELDS) | rest == {field.name for field in fields(Caller)}
 

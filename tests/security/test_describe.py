@@ -16,6 +16,7 @@ from xds.security.describe import as_json, describe
 FULL = Caller(
     kind=CallerKind.PERSONNEL,
     issuer="urn:xds:test:kjernejournal",
+    issuer_kind="kjernejournal",
     ticket_id="_1",
     subject="01815510093",
     expires_at=datetime(2026, 1, 15, 14, tzinfo=timezone(timedelta(hours=1))),
@@ -75,6 +76,7 @@ Scopes:               a b
 Client:               client-1
 Home community:       2.16.578.1.12.4.1.7.1.1
 Issuer:               urn:xds:test:kjernejournal
+Issuer kind:          kjernejournal
 Ticket id:            _1
 Subject:              01815510093
 Attested at:          2026-01-15T11:58:00.500000Z

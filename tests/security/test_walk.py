@@ -13,9 +13,11 @@ from tests.blackbox import messages as m
 from tests.blackbox.state import published, rows, staged
 from tests.blackbox.wire import QUERY, SUCCESS, Reply, Request, send
 from tests.nodes import REPOSITORY_ID, Node
-from tests.security.vectors import fresh, named, read, security_header
+from tests.security.vectors import fresh
 from xds.app import ENDPOINTS, create_app
 from xds.config import load
+from xds.demo.tickets import TicketService
+from xds.fhir.privacy import ADDRESS as PRIVACY
 from xds.security.denials import WSSE
 from xds.store.database import Database
 from xds.store.schema import metadata
@@ -54,24 +56,45 @@ FHIR = [
 ]
 
 
-class Guarded:
-    """A node that wants tickets and has one document; `unsigned` and `good` are headers to send."""
+#: What the policy that comes with xds lets systems do only.
+OF_SYSTEMS = ("ITI-44", "ITI-62", "ITI-86")
 
-    def __init__(self, node: Node, folder: Path) -> None:
-        vectors = read(folder)
+
+def _security(ticket: str) -> str:
+    """The header block of a ticket; the prefix s is that of the envelope."""
+    return f'<wsse:Security xmlns:wsse="{WSSE}" s:mustUnderstand="1">{ticket}</wsse:Security>'
+
+
+class Guarded:
+    """A node that wants tickets and has one document."""
+
+    def __init__(self, node: Node, service: TicketService) -> None:
         self.node = node
-        self.good = security_header(named(vectors, "saml-good-xua"))
-        self.unsigned = security_header(named(vectors, "saml-unsigned"))
+        self._clinician = service.saml("personnel", patient=m.PATIENT)
+        self._system = service.saml("system")
         self.document = m.Document()
         provided = send(
             node,
-            m.plain(m.provide([self.document], m.inline([self.document])), "ITI-41", header=self.good),
+            m.plain(
+                m.provide([self.document], m.inline([self.document])), "ITI-41", header=self.good("ITI-41")
+            ),
         )
         assert provided.outcome == SUCCESS
         found = send(
-            node, m.plain(m.get_documents(self.document.unique_id), "ITI-18", header=self.good)
+            node, m.plain(m.get_documents(self.document.unique_id), "ITI-18", header=self.good("ITI-18"))
         ).content()
         self.entry = found.find(".//{*}ExtrinsicObject").get("id")
+
+    def good(self, number: str) -> str:
+        """The header with a ticket of somebody who may do the transaction with this number."""
+        return _security(self._system if number in OF_SYSTEMS else self._clinician)
+
+    def unsigned(self, number: str) -> str:
+        """The header with such a ticket, but without its signature."""
+        header = self.good(number)
+        unsigned = re.sub("<ds:Signature .*</ds:Signature>", "", header, flags=re.DOTALL)
+        assert len(unsigned) < len(header)
+        return unsigned
 
     def bodies(self, transaction: Transaction) -> list[str]:
         """An empty element, which is no valid request; and where there is one, a request that would work."""
@@ -117,8 +140,8 @@ class Guarded:
 @pytest.fixture(scope="module")
 def guarded(new_node: Callable[..., Node], tmp_path_factory: pytest.TempPathFactory) -> Guarded:
     """A node that wants tickets."""
-    folder = fresh(tmp_path_factory.mktemp("vectors"))
-    return Guarded(new_node(access__ticket="required", trust=folder / "trust.toml"), folder)
+    service = TicketService(tmp_path_factory.mktemp("tickets"))
+    return Guarded(new_node(access__ticket="required", trust=service.trust), service)
 
 
 def soap(address: str, action: str, body: str, header: str) -> Request:
@@ -150,7 +173,9 @@ def test_no_transaction_is_done_with_an_unsigned_ticket(
     """An assertion that anybody could have written opens nothing."""
     before = guarded.everything()
     for body in guarded.bodies(transaction):
-        reply = send(guarded.node, soap(address, transaction.action, body, guarded.unsigned))
+        reply = send(
+            guarded.node, soap(address, transaction.action, body, guarded.unsigned(transaction.number))
+        )
         assert_refused(reply, "InvalidSecurityToken")
     assert guarded.everything() == before
 
@@ -161,8 +186,9 @@ def test_each_transaction_looks_at_a_request_with_a_good_ticket(
 ) -> None:
     """The walk is no walk along walls: with a ticket the same request is judged by what it says."""
     empty = guarded.bodies(transaction)[0]
-    reply = send(guarded.node, soap(address, transaction.action, empty, guarded.good))
+    reply = send(guarded.node, soap(address, transaction.action, empty, guarded.good(transaction.number)))
     assert WSSE.encode() not in reply.body
+    assert b"[access-" not in reply.body
     assert reply.status == 200 or b"does not follow the schema" in reply.body
 
 
@@ -193,6 +219,14 @@ def test_nothing_of_fhir_is_answered_without_a_token(path: str, method: str, gua
     assert guarded.everything() == before
 
 
+def test_no_privacy_setting_is_taken_without_a_token(guarded: Guarded) -> None:
+    """The Personvernkomponent shows a token too; without one nothing is read of what it sends."""
+    before = guarded.everything()
+    reply = send(guarded.node, Request(PRIVACY, "application/json", b"{}", method="POST"))
+    assert reply.status == 401
+    assert guarded.everything() == before
+
+
 @pytest.mark.parametrize("path", OPEN)
 def test_what_says_nothing_of_anybody_is_open(path: str, guarded: Guarded) -> None:
     """Descriptions, schemas, health and figures need no ticket, and hold nothing of a patient."""
@@ -216,6 +250,6 @@ def test_the_walk_knows_every_address_of_the_application(tmp_path: Path) -> None
     }
     found = falcon.inspect.inspect_app(create_app(load(None, environment)))
     database.close()
-    assert {route.path for route in found.routes} == set(ENDPOINTS) | OPEN_ROUTES
+    assert {route.path for route in found.routes} == set(ENDPOINTS) | OPEN_ROUTES | {PRIVACY}
     assert [sink.prefix for sink in found.sinks] == ["/fhir(?:/|$)"]
     assert not found.static_routes

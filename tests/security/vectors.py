@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 import io
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -136,13 +135,6 @@ class Judge:
                 vector["method"], vector["url"], f"{vector['scheme']} {vector.content.decode()}", vector.proof
             )
         )
-
-
-def security_header(vector: Vector) -> str:
-    """The wsse:Security header block of a SAML vector; the prefix s is that of the envelope."""
-    found = re.search("<wsse:Security .*</wsse:Security>", vector.content.decode(), re.DOTALL)
-    assert found
-    return found[0]
 
 
 def named(vectors: list[Vector], name: str) -> Vector:

@@ -16,7 +16,10 @@ import pytest
 
 from tests.metadata import samples as s
 from tests.registry.updates import member, message
+from xds.access.gate import UNASKED
 from xds.metadata import names, updates
+from xds.metadata.code_rules import CodeRules
+from xds.metadata.codesystems import built_in
 from xds.metadata.ebrim import read_object_list
 from xds.metadata.model import RegistryObject, Slot
 from xds.metadata.validation import check, submission
@@ -49,6 +52,7 @@ class Desk:
             registry=Registry(database, Options(patients="open")),
             repository=Repository(s.REPOSITORY, database, store),
             limits=Limits(**limits),
+            codes=CodeRules(built_in(), "ihe"),
             on_demand=OnDemand(function, 20) if function else None,
         )
         self.adopted: list[Any] = []
@@ -65,12 +69,14 @@ class Desk:
         )
         assert check(objects, transaction="ITI-61") == ()
         prepared = self.node.registry.prepare(submission(objects))
-        self.node.database.transact(lambda connection: self.node.registry.register(connection, prepared))
+        self.node.database.transact(
+            lambda connection: self.node.registry.register(connection, prepared, EVERYTHING)
+        )
 
     def fetch(self, *unique_ids: str) -> iti43.Retrieved:
         wanted = unique_ids or (UNIQUE_ID,)
         requests = tuple(iti43.DocumentRequest(None, s.REPOSITORY, each) for each in wanted)
-        return iti43.do(self.node, iti43.Retrieve(requests, "ref", self.adopted.append))
+        return iti43.do(self.node, iti43.Retrieve(requests, "ref", self.adopted.append), UNASKED)
 
     def got(self, *unique_ids: str) -> tuple[bytes, str, str, str]:
         """Bytes, MIME type, NewDocumentUniqueId and NewRepositoryUniqueId of the one document asked for."""
@@ -471,7 +477,7 @@ def test_an_update_of_the_entry_while_it_is_made_does_no_harm(desk: Callable[...
             unique_id=f"1.2.77.{entry.version or 1}",
         )
         assert updates.check(changed, transaction="ITI-57") == ()
-        assert one.node.registry.update(updates.update(changed, transaction="ITI-57"))
+        assert one.node.registry.update(updates.update(changed, transaction="ITI-57"), EVERYTHING)
         return OnDemandDocument(b"as of now", keep=True)
 
     one = desk(function)
@@ -528,7 +534,9 @@ def test_others_snapshots_are_not_replaced(desk: Callable[..., Desk]) -> None:
     theirs = s.document_entry(unique_id="1.2.3.77", repository_unique_id="1.2.3.99")
     link = s.association(names.IS_SNAPSHOT_OF, "Document01", ENTRY)
     prepared = one.node.registry.prepare(submission(s.submission(theirs, links=[link])))
-    one.node.database.transact(lambda connection: one.node.registry.register(connection, prepared))
+    one.node.database.transact(
+        lambda connection: one.node.registry.register(connection, prepared, EVERYTHING)
+    )
     one.got()
     assert {each.attributes["status"] for each in one.snapshots()} == {names.APPROVED}
     assert len(one.snapshots()) == 2

@@ -21,6 +21,7 @@ from xds.security.trust import TicketKind
 from xds.transport.xml import escape
 
 _XSI: Final = 'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
+_EHELSE: Final = "urn:no:ehelse:saml:1.0:subject"
 _UNSPECIFIED: Final = "urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified"
 
 ROLES: Final = "2.16.578.1.12.4.1.1.9060"
@@ -37,6 +38,8 @@ POINT_OF_CARE: Final = ("310000027", "Eksempelsykehuset, Øya")
 DEPARTMENT: Final = ("999001", "Medisinsk avdeling")
 ROLE: Final = ("LE", "Lege")
 SERVICE: Final = ("S03", "Indremedisin")
+#: What a system may do: register documents, and delete them.
+SYSTEM_SCOPES: Final = ("nhn:phr-repo/mhd/create", "nhn:phr-repo/delete-docs-and-refs")
 #: What health personnel may give as the reason (norwegian-profile 4.7): its words, and its code in ISO 14265.
 REASONS: Final[Mapping[str, tuple[str, str]]] = {
     "TREAT": ("Treatment", "1"),
@@ -100,7 +103,7 @@ def _policy(acp: str) -> str:
 def _kjernejournal(said: Said) -> str:
     """Health personnel, old and new names side by side (norwegian-profile 4.2, 4.3)."""
     xspa, xacml = "urn:oasis:names:tc:xspa:1.0", "urn:oasis:names:tc:xacml"
-    ours, care = "urn:no:ehelse:saml:1.0:subject", "urn:nhn:trust-framework:1.0:ext:care-relationship"
+    ours, care = _EHELSE, "urn:nhn:trust-framework:1.0:ext:care-relationship"
     extended = "urn:nhn:trust-framework:1.0:ext"
     name, patient = escape(said.name), escape(said.patient)
     role = _coded("Role", ROLE[0], ROLES, ROLE[1]) if said.hpr else ""
@@ -209,7 +212,10 @@ def _hso(said: Said) -> str:
 
 
 def _xua(said: Said) -> str:
-    """IHE's own names, with values that are elements (ITI TF-2 3.40.4.1.2)."""
+    """IHE's own names, with values that are elements (ITI TF-2 3.40.4.1.2).
+
+    The level of security, without which the national rules let nobody in, has no name of IHE's.
+    """
     typed = f'{_XSI} xsi:type="{{}}"'
     purpose = {
         "code": said.purpose,
@@ -225,6 +231,7 @@ def _xua(said: Said) -> str:
         ("urn:oasis:names:tc:xspa:1.0:subject:purposeofuse",
          _element("PurposeOfUse", typed.format("CE"), purpose)),
         ("urn:oasis:names:tc:xacml:2.0:resource:resource-id", escape(said.patient)),
+        (f"{_EHELSE}:SecurityLevel", "4"),
     ]  # fmt: skip
     if said.hpr:
         number = _element("id", typed.format("II"), {"root": values.HPR, "extension": said.hpr})
@@ -239,11 +246,12 @@ def _xua(said: Said) -> str:
 
 
 def _system(said: Said) -> str:
-    """A system that nobody sits at, such as a patient feed: whose it is, and no more."""
+    """A system that nobody sits at, such as a patient feed: whose it is, and its scopes, and no more."""
     table = [
         ("urn:oasis:names:tc:xspa:1.0:subject:organization", escape(ENTERPRISE[1])),
         ("urn:oasis:names:tc:xspa:1.0:subject:organization-id", ENTERPRISE[0]),
         ("urn:ihe:iti:xca:2010:homeCommunityId", f"urn:oid:{HOME}"),
+        (f"{_EHELSE}:Scope", " ".join(SYSTEM_SCOPES)),
     ]
     return "".join(_attribute("saml2", *row) for row in table)
 

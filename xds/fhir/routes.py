@@ -25,7 +25,7 @@ from xds.transport.message import new_reference
 log = logging.getLogger("xds")
 
 #: What a path may hold as it is (RFC 3986, 3.3): it comes decoded, and a ? in it is no query's.
-_PATH: Final = "/:@!$&'()*+,;="
+URL_PATH: Final = "/:@!$&'()*+,;="
 
 
 class FhirBase:
@@ -49,7 +49,7 @@ class FhirBase:
             if self._gate is not None:
                 request = HttpRequest(
                     method=req.method,
-                    url=self._public_url + quote(req.root_path + req.path, safe=_PATH),
+                    url=self._public_url + quote(req.root_path + req.path, safe=URL_PATH),
                     authorization=req.get_header("Authorization"),
                     dpop=req.get_header("DPoP"),
                 )
@@ -62,8 +62,8 @@ class FhirBase:
             assert isinstance(code, Oauth)
             assert self._gate is not None
             resp.status = {Oauth.INVALID_REQUEST: 400, Oauth.INSUFFICIENT_SCOPE: 403}.get(code, 401)
-            for challenge in self._gate.challenges:
-                resp.append_header("WWW-Authenticate", _challenge(challenge, code))
+            for scheme in self._gate.challenges:
+                resp.append_header("WWW-Authenticate", challenge(scheme, code))
             issue = "forbidden" if code is Oauth.INSUFFICIENT_SCOPE else "login"
             resp.data = outcome(issue, TOKEN_MEANINGS[code], reference)
             detail = f" denied {denial.rule} {denial.sentence}"
@@ -85,7 +85,7 @@ class FhirBase:
         )
 
 
-def _challenge(scheme: str, code: Oauth) -> str:
+def challenge(scheme: str, code: Oauth) -> str:
     """A WWW-Authenticate value; without a token there is no error to tell of (RFC 6750 3)."""
     parts = ['realm="xds"']
     if code is not Oauth.NONE:

@@ -5,7 +5,8 @@ mapping named RULES, made of the same `Rule`.
 A rule's sentence says what is wanted and what to do, and must never hold anything from a message.
 
 An id is `<what>-<attribute>-<problem>` for an attribute (DE document entry, SS submission set, FD folder,
-AS association; problems: required, prohibited, single, type, length), else words that name the thing.
+AS association; problems: required, prohibited, single, type, length; code and system in code_rules.py), else
+words that name the thing.
 """
 
 from __future__ import annotations
@@ -39,11 +40,19 @@ class Rule:
         """Every code the rule is reported under."""
         return (self.code,) if self.repository_code is None else (self.code, self.repository_code)
 
-    def error(self, rule_id: str, location: str, transaction: str = "", detail: str = "") -> RegistryError:
+    def error(
+        self,
+        rule_id: str,
+        location: str,
+        transaction: str = "",
+        detail: str = "",
+        *,
+        warning: bool = False,
+    ) -> RegistryError:
         """The rule broken at `location`; `detail` follows the sentence, with no metadata but unique ids."""
         at_repository = self.repository_code is not None and transaction in _REPOSITORY_TRANSACTIONS
         code = self.repository_code if at_repository and self.repository_code is not None else self.code
-        return RegistryError(code, f"{self.sentence} {detail}".rstrip(), location, rule_id)
+        return RegistryError(code, f"{self.sentence} {detail}".rstrip(), location, rule_id, warning)
 
 
 def _metadata(sentence: str, source: str) -> Rule:

@@ -15,6 +15,7 @@ from typing import Final, Literal
 from xds.errors import RegistryError
 from xds.metadata import attributes, names, rules, validation
 from xds.metadata.attributes import Table, slot_values, table_of
+from xds.metadata.code_rules import CodeRules
 from xds.metadata.ebrim import adopt_siblings, is_uuid
 from xds.metadata.model import Association, DocumentEntry, Folder, RegistryObject, Submission
 from xds.metadata.update_rules import RULES
@@ -75,9 +76,14 @@ class Update:
     restricted: bool
 
 
-def check(objects: Sequence[RegistryObject], *, transaction: UpdateTransaction) -> tuple[RegistryError, ...]:
-    """Every error of an update: those that any submission can have, then those of its operations."""
-    general = validation.check(objects, transaction=transaction)
+def check(
+    objects: Sequence[RegistryObject], *, transaction: UpdateTransaction, codes: CodeRules | None = None
+) -> tuple[RegistryError, ...]:
+    """Every error of an update: those that any submission can have, then those of its operations.
+
+    `codes` are judged as in any submission, so among the first there may be warnings.
+    """
+    general = validation.check(objects, transaction=transaction, codes=codes)
     if any(error.rule == "object-id-length" for error in general):
         return general  # no location can be written
     found = dict.fromkeys(_findings(_Message(adopt_siblings(objects)), transaction))

@@ -2,7 +2,8 @@
 
 The transactions that submit call `check` before anything is stored, then `submission` for the typed values.
 It judges by the message alone (what needs the registry is the registry's to check), reads the tables of
-`attributes` and `rules`, and must never repair, nor quote a value other than object ids and unique ids.
+`attributes`, `rules` and `code_rules`, and must never repair, nor quote a value other than object ids and
+unique ids.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import Final, Literal
 from xds.errors import DataTypeError, RegistryError
 from xds.metadata import attributes, entries, names
 from xds.metadata.attributes import Attribute, Children, Coding, Table
+from xds.metadata.code_rules import RULES as CODE_RULES
+from xds.metadata.code_rules import CodeFinding, CodeRules
 from xds.metadata.datatypes import CHECKS, dtm_low
 from xds.metadata.ebrim import OWNER, adopt_siblings, is_uuid
 from xds.metadata.model import RegistryObject, Submission
@@ -51,24 +54,31 @@ _Finding = tuple[str, str, str]
 _Findings = Iterator[_Finding]
 
 
-def check(objects: Sequence[RegistryObject], *, transaction: Transaction) -> tuple[RegistryError, ...]:
+def check(
+    objects: Sequence[RegistryObject], *, transaction: Transaction, codes: CodeRules | None = None
+) -> tuple[RegistryError, ...]:
     """Every error of a submission: object by object in message order and table order, then the whole.
 
     A rule is reported once at a location, with what is wrong with the first values that break it.
+    With `codes`, an object's codes are judged after all else of it; some of these findings are warnings.
     Whether limited metadata is accepted at all is the registry's to say.
     Slots that no table knows are never an error, whatever their name: they are stored and given back, so that
     a sender's local additions survive. ITI TF-3 4.2.3.1.6 wants them URN-named, and a registry may insist
     (ITI TF-2 3.42.4.1.3.2); this one does not (docs/transactions.md).
     """
     message = _Message(adopt_siblings(objects), transaction)
-    found: dict[tuple[str, str], list[str]] = {}
-    for rule_id, location, detail in _all(message):
-        details = found.setdefault((rule_id, location), [])
+    found: dict[tuple[str, str, bool], list[str]] = {}
+    for finding in _all(message, codes):
+        rule_id, location, detail = finding[:3]
+        warning = isinstance(finding, CodeFinding) and finding.warning
+        details = found.setdefault((rule_id, location, warning), [])
         if detail and len(details) < _DETAILS and detail not in details:
             details.append(detail)
     return tuple(
-        RULES[rule_id].error(rule_id, location, transaction, "; ".join(details))
-        for (rule_id, location), details in found.items()
+        (RULES.get(rule_id) or CODE_RULES[rule_id]).error(
+            rule_id, location, transaction, "; ".join(details), warning=warning
+        )
+        for (rule_id, location, warning), details in found.items()
     )
 
 
@@ -127,7 +137,7 @@ class _Message:
         return self.by_id.get(reference) or ("registered" if is_uuid(reference) else "")
 
 
-def _all(message: _Message) -> _Findings:
+def _all(message: _Message, codes: CodeRules | None) -> Iterator[_Finding | CodeFinding]:
     # Every location starts with an id, so ids of any length would be written as often as there are errors.
     long = [number for number, obj in enumerate(message.objects, 1) if len(obj.id) > _VALUE_LENGTH]
     if long:
@@ -140,6 +150,8 @@ def _all(message: _Message) -> _Findings:
                 yield "object-id-unique", obj.id, ""
             seen.add(obj.id)
         yield from _object(obj, table, children, message)
+        if codes is not None and table is not None:
+            yield from codes.check(table, children)
     for rule in _ANYWHERE if message.transaction in _UPDATES else _WHOLE:
         yield from rule(message)
 

@@ -18,6 +18,7 @@ from xds.errors import RegistryFailure
 from xds.metadata import names
 from xds.metadata.ebrim import child_id, escape_attribute, stored_body, write_attributes
 from xds.metadata.model import RegistryObject
+from xds.registry.masking import MASK, mask
 from xds.registry.rows import FRAME
 from xds.registry.rules import broken
 from xds.store import schema
@@ -142,11 +143,14 @@ def write(rows: Sequence[Sequence[Any]], codes: Codes) -> Iterator[list[bytes]]:
     for first in range(0, len(rows), _TOGETHER):
         made: list[bytes] = []
         # Neighbours mostly differ in nothing but their bodies: what stands between is made once for them all.
-        for (kind, status, home_pk, pid, updated), alike in groupby(rows[first : first + _TOGETHER], FRAME):
+        for frame, alike in groupby(rows[first : first + _TOGETHER], FRAME):
+            kind, status, home_pk, pid, updated, masked = frame
             form = _FORMS[kind]
             head = f'<rim:{form.tag} status="{_STATUS_URN[status]}"{_home(home_pk, codes)}'.encode()
-            tail = _tail(form, pid)
+            tail = _tail(form, MASK if masked else pid)
             bodies = unpack([row[-1] for row in alike])
+            if masked:
+                bodies = [mask(body) for body in bodies]
             if updated is not None:
                 bodies = [body.replace(_UPDATED, f">{updated}<".encode(), 1) for body in bodies]
             pieces = [tail + head] * (2 * len(bodies) + 1)

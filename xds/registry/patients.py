@@ -28,12 +28,12 @@ from xds.store.schema import patient, patient_merge
 class Domain:
     """Which patient ids belong here: the settings `patients.source` and `patients.authorities`.
 
-    `local_numbers`: whether national numbers with a month raised by 40 are taken (metadata/national.py).
+    `synthetic`: whether this is a test, in which people who do not exist are patients (metadata/national.py).
     """
 
     source: str
     authorities: frozenset[str] = frozenset()
-    local_numbers: bool = False
+    synthetic: bool = False
 
     def takes(self, authority: str) -> bool:
         """Whether ids of this authority (OID) are patient ids here."""
@@ -48,7 +48,10 @@ class Domain:
         cx = CX.parse(pid)
         if not self.takes(cx.authority):
             return False
-        return self.source != "national" or national.is_valid(cx.id, cx.authority, local=self.local_numbers)
+        if self.source == "national":
+            return national.is_valid(cx.id, cx.authority, test=self.synthetic)
+        nobodys = cx.authority in national.AUTHORITIES and national.is_surely_synthetic(cx.id)
+        return self.source == "open" or self.synthetic or not nobodys
 
 
 _PATIENT: Final = (

@@ -8,13 +8,14 @@ submission that metadata.validation has not passed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from xds.errors import RegistryFailure
+from xds.errors import DataTypeError, RegistryFailure
 from xds.metadata import names
 from xds.metadata.attributes import is_limited
+from xds.metadata.confidentiality import restrictions
 from xds.metadata.datatypes import dtm_low
 from xds.metadata.ebrim import fingerprint, new_id
 from xds.metadata.model import (
@@ -112,14 +113,25 @@ class Prepared:
     uuids: Mapping[str, str]
 
 
-def prepare(
-    submission: Submission, versions: Mapping[str, int] = _FIRST, *, limited_metadata: bool = False
-) -> Prepared:
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a registry reads what it takes in.
+
+    `limited_metadata`: whether that is accepted. `release_slot`: the Slot in which an entry says when delayed
+    access (NORU) ends. `filled` gives an object with the display names that its sender left out.
+    """
+
+    limited_metadata: bool = False
+    release_slot: str = ""
+    filled: Callable[[RegistryObject], RegistryObject] = lambda obj: obj
+
+
+def prepare(submission: Submission, reading: Reading, versions: Mapping[str, int] = _FIRST) -> Prepared:
     """Everything about a valid submission that can be worked out before the patient is locked.
 
-    `versions` has the version of each entry and folder, by its id as sent, that is not a first one.
-    `limited_metadata`: whether that is accepted. Codes that are left out are the word ("", ""): the columns
-    want one, and no query can name it. Raises RegistryFailure.
+    `versions` has the version of each entry and folder, by its id as sent, that is not a first one. Codes
+    that are left out are the word ("", ""): the columns want one, and no query can name it. Raises
+    RegistryFailure.
     """
     the_set = submission.submission_set
     entries: list[Entry] = [
@@ -128,17 +140,22 @@ def prepare(
         *submission.folders,
         *submission.associations,
     ]
-    if not limited_metadata and (labelled := [each for each in entries if is_limited(_received(each))]):
+    if not reading.limited_metadata and (
+        labelled := [each for each in entries if is_limited(_received(each))]
+    ):
         raise RegistryFailure(
             *(broken("registry-limited-metadata", f"{each.entry_uuid}/limitedMetadata") for each in labelled)
         )
     uuids = {each.entry_uuid: _uuid_of(each.entry_uuid) for each in entries}
     same = fingerprint(map(_received, entries))
-    set_row = _set_row(the_set, uuids) | {"fingerprint": same}
+    set_row = _set_row(the_set, uuids, reading) | {"fingerprint": same}
     documents = [
-        _document_row(each, uuids, versions.get(each.entry_uuid, 1)) for each in submission.document_entries
+        _document_row(each, uuids, versions.get(each.entry_uuid, 1), reading)
+        for each in submission.document_entries
     ]
-    folders = [_folder_row(each, uuids, versions.get(each.entry_uuid, 1)) for each in submission.folders]
+    folders = [
+        _folder_row(each, uuids, versions.get(each.entry_uuid, 1), reading) for each in submission.folders
+    ]
     # The commands of an update are carried out, not stored.
     associations = [
         _association_row(each, uuids) for each in submission.associations if each.type in ASSOCIATION_TYPES
@@ -240,7 +257,7 @@ def _home(home: str | None) -> Word | None:
     return Word(home, words.HOME) if home else None
 
 
-def _document_row(entry: DocumentEntry, uuids: Mapping[str, str], version: int) -> Row:
+def _document_row(entry: DocumentEntry, uuids: Mapping[str, str], version: int, reading: Reading) -> Row:
     return {
         "doc_pk": new_key(),
         "entry_uuid": uuid_bytes(uuids[entry.entry_uuid]),
@@ -264,17 +281,39 @@ def _document_row(entry: DocumentEntry, uuids: Mapping[str, str], version: int) 
         "size": entry.size,
         "uid_key": unique_id_key(entry.unique_id),
         "hash": bytes.fromhex(entry.hash) if entry.hash else None,
+        "restrictions": int(restrictions(entry.confidentiality_codes)),
+        "release_time": _release(entry, reading.release_slot),
         "facets": (
             *(("c", _word(code)) for code in entry.confidentiality_codes),
             *(("e", _word(code)) for code in entry.event_codes),
             *(("a", author.person) for author in entry.authors if author.person),
             *(("r", reference) for reference in entry.reference_ids),
+            *(("o", number) for number in sorted(_written_by(entry))),
         ),
-        "body": stored(schema.KIND_DOCUMENT_ENTRY, _received(entry), uuids, version),
+        "body": stored(schema.KIND_DOCUMENT_ENTRY, reading.filled(_received(entry)), uuids, version),
     }
 
 
-def _set_row(the_set: SubmissionSet, uuids: Mapping[str, str]) -> Row:
+def _written_by(entry: DocumentEntry) -> set[str]:
+    """The numbers of the organisations that wrote it, by whoever: the tenth component of an XON."""
+    parts = [text.split("^") for author in entry.authors for text in author.institutions]
+    return {each[9] for each in parts if len(each) > 9 and each[9].isascii() and each[9].isdigit()}
+
+
+def _release(entry: DocumentEntry, slot: str) -> int | None:
+    """When delayed access ends. A time that cannot be read to the day says nothing that could be kept to."""
+    said = [value for each in entry.extra_slots if each.name == slot for value in each.values]
+    if not said:
+        return None
+    try:
+        if len(said) > 1 or len(said[0]) < len("YYYYMMDD"):
+            raise DataTypeError("one time, to the day at least")
+        return dtm_low(said[0])
+    except DataTypeError:
+        raise RegistryFailure(broken("registry-release-time", f"{entry.entry_uuid}/{slot}")) from None
+
+
+def _set_row(the_set: SubmissionSet, uuids: Mapping[str, str], reading: Reading) -> Row:
     return {
         "set_pk": new_key(),
         "entry_uuid": uuid_bytes(uuids[the_set.entry_uuid]),
@@ -285,11 +324,11 @@ def _set_row(the_set: SubmissionSet, uuids: Mapping[str, str]) -> Row:
         "content_type": _word(the_set.content_type_code),
         "uid_key": unique_id_key(the_set.unique_id),
         "facets": tuple(("a", author.person) for author in the_set.authors if author.person),
-        "body": stored(schema.KIND_SUBMISSION_SET, _received(the_set), uuids),
+        "body": stored(schema.KIND_SUBMISSION_SET, reading.filled(_received(the_set)), uuids),
     }
 
 
-def _folder_row(each: Folder, uuids: Mapping[str, str], version: int) -> Row:
+def _folder_row(each: Folder, uuids: Mapping[str, str], version: int, reading: Reading) -> Row:
     return {
         "folder_pk": new_key(),
         "entry_uuid": uuid_bytes(uuids[each.entry_uuid]),
@@ -301,7 +340,7 @@ def _folder_row(each: Folder, uuids: Mapping[str, str], version: int) -> Row:
         "last_update_time": now(),
         "uid_key": unique_id_key(each.unique_id),
         "facets": tuple(("c", _word(code)) for code in each.codes),
-        "body": stored(schema.KIND_FOLDER, _received(each), uuids, version),
+        "body": stored(schema.KIND_FOLDER, reading.filled(_received(each)), uuids, version),
     }
 
 

@@ -31,6 +31,8 @@ from xds.registry.prepare import (
     words_of,
 )
 from xds.registry.rules import broken
+from xds.registry.sight import open_among
+from xds.registry.view import Visibility
 from xds.store import schema
 from xds.store.codes import Codes
 from xds.store.dialect import insert_new
@@ -46,8 +48,16 @@ from xds.store.schema import (
 )
 
 
-def register(connection: Connection, prepared: Prepared, codes: Codes, domain: patients.Domain) -> bool:
+def register(
+    connection: Connection,
+    prepared: Prepared,
+    codes: Codes,
+    domain: patients.Domain,
+    visibility: Visibility,
+) -> bool:
     """Write a prepared submission; True when it was written, False when it is an identical repeat.
+
+    What it names and `visibility` does not open is not there.
 
     Runs in the caller's write transaction. Raises RegistryFailure with every error found; the caller's
     transaction then rolls back and nothing has happened.
@@ -57,7 +67,7 @@ def register(connection: Connection, prepared: Prepared, codes: Codes, domain: p
     patient_pk = patients.admit(connection, domain, prepared.pid, location)
     if is_repeat(connection, prepared):
         return False
-    errors = _check_references(connection, prepared, patient_pk)
+    errors = _check_references(connection, prepared, patient_pk, visibility)
     errors += _check_replacements(connection, prepared, patient_pk)
     again, claim_errors = claim(connection, prepared, patient_pk)
     errors += claim_errors
@@ -135,8 +145,11 @@ def is_repeat(connection: Connection, prepared: Prepared) -> bool:
 _OUTSIDE: Final = looking_at("status", "object_type")
 
 
-def _check_references(connection: Connection, prepared: Prepared, patient_pk: int) -> list[RegistryError]:
+def _check_references(
+    connection: Connection, prepared: Prepared, patient_pk: int, visibility: Visibility
+) -> list[RegistryError]:
     references = prepared.references
+    opened = open_among(connection, visibility, (each.uuid for each in references))
     known = locate(connection, _OUTSIDE, [*prepared.new_uuids, *(each.uuid for each in references)])
     transformed = transformations_among(connection, (each.uuid for each in references if each.original))
     filed = _folders_by_document(connection, (each.uuid for each in references if each.new_in is not None))
@@ -146,11 +159,12 @@ def _check_references(connection: Connection, prepared: Prepared, patient_pk: in
         if new in known
     ]
     for each in references:
-        found = known.get(each.uuid) if each.uuid not in prepared.new_uuids else None
+        is_there = each.uuid in opened and each.uuid not in prepared.new_uuids
+        found = known.get(each.uuid) if is_there else None
         rules = list(_broken_by(each, found, patient_pk))
-        if each.original and each.uuid in transformed:
+        if found is not None and each.original and each.uuid in transformed:
             rules.append("registry-addendum")
-        if each.new_in is not None and (each.new_in, each.uuid) in filed:
+        if found is not None and each.new_in is not None and (each.new_in, each.uuid) in filed:
             rules.append("registry-member-once")
         errors += [broken(rule, each.location, f"({uuid_urn(each.uuid)})") for rule in rules]
     return errors

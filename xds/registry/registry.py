@@ -6,30 +6,36 @@ be asked to read without the caller's visibility being part of the statement (do
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Any, Final
 
-from sqlalchemy import Connection, literal_column
+from sqlalchemy import ColumnElement, Connection, Executable, literal_column
 
-from xds.errors import RegistryError, RegistryFailure
+from xds.errors import DataTypeError, RegistryError, RegistryFailure
+from xds.metadata.datatypes import CX
 from xds.metadata.model import Slot, Submission
 from xds.metadata.updates import Update
 from xds.registry import elements, patients, rows
-from xds.registry.prepare import Prepared, prepare, words_of
+from xds.registry.prepare import Prepared, Reading, prepare, words_of
 from xds.registry.queries import MULTI_PATIENT_QUERIES, STORED_QUERIES
-from xds.registry.queries.parameters import Shape, read
+from xds.registry.queries.parameters import Shape, read, values
 from xds.registry.register import register
 from xds.registry.remove import remove
 from xds.registry.rules import broken
+from xds.registry.sight import Sight, documents_by_key, strictest
 from xds.registry.update import prepare_update, update
 from xds.registry.view import Visibility
 from xds.store.codes import Codes
 from xds.store.database import Compiled, Database
+from xds.store.keys import unique_id_key
 
 #: Far more than well-behaved callers need; others start over.
 _KEPT_STATEMENTS: Final = 200
+#: uniqueIds in one statement.
+_TOGETHER: Final = 512
 
 
 _LEAF: Final = {"LeafClass": True, "ObjectRef": False}
@@ -50,6 +56,19 @@ class StoredQuery:
     multi_patient: bool = False
 
 
+def patients_asked_for(query: StoredQuery) -> Iterator[tuple[str, list[str]]]:
+    """Each parameter of a query that names patients, and whom (CX text); what cannot be read is left out, as
+    the query will be refused for it.
+    """
+    for slot in query.parameters:
+        if slot.name.endswith("atientId"):
+            found = []
+            for text in slot.values:
+                with suppress(DataTypeError):
+                    found += [str(CX.parse(each)) for each in values(text)]
+            yield slot.name, found
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """The elements of an answer's RegistryObjectList, made as they are sent; `warnings`: what is wrong with
@@ -65,16 +84,16 @@ class Options:
     """What a registry is set to.
 
     `results`: how many objects one answer may hold. `patients`: which patient ids are known, the setting
-    patients.source. `authorities`: whose ids the feed announces, patients.authorities. `local_numbers`: as in
-    patients.Domain. `home`: this community's OID or nothing. `limited_metadata`: whether it is accepted.
+    patients.source. `authorities`: whose ids the feed announces, patients.authorities. `synthetic`: as in
+    patients.Domain. `home`: this community's OID or nothing. `reading`: how submissions are read.
     """
 
     results: int = 10_000
     patients: str = "national"
     authorities: frozenset[str] = frozenset()
-    local_numbers: bool = False
+    synthetic: bool = False
     home: str = ""
-    limited_metadata: bool = False
+    reading: Reading = field(default_factory=Reading)
 
     def is_home(self, community: str) -> bool:
         """Whether this is our community's id, with or without urn:oid:; without one of our own none is."""
@@ -86,32 +105,48 @@ class Registry:
 
     def __init__(self, database: Database, options: Options) -> None:
         self.options = options
-        self.domain = patients.Domain(options.patients, options.authorities, options.local_numbers)
+        self.domain = patients.Domain(options.patients, options.authorities, options.synthetic)
         self._database = database
         self._codes = Codes(database)
         self._statements: dict[Any, Compiled] = {}
 
     def prepare(self, submission: Submission) -> Prepared:
         """All work on a valid submission that needs no lock."""
-        prepared = prepare(submission, limited_metadata=self.options.limited_metadata)
+        prepared = prepare(submission, self.options.reading)
         self._codes.learn(words_of(prepared))
         return prepared
 
-    def register(self, connection: Connection, prepared: Prepared) -> bool:
-        """Write a submission in the caller's transaction; False when it is an identical repeat."""
-        return register(connection, prepared, self._codes, self.domain)
+    def register(self, connection: Connection, prepared: Prepared, visibility: Visibility) -> bool:
+        """Write a submission in the caller's transaction; False when it is an identical repeat.
 
-    def update(self, request: Update) -> bool:
+        What it names and `visibility` does not open is not there.
+        """
+        return register(connection, prepared, self._codes, self.domain, visibility)
+
+    def update(self, request: Update, visibility: Visibility) -> bool:
         """Carry out an update in a transaction of its own; False when it is an identical repeat."""
-        prepared = prepare_update(request)
+        prepared = prepare_update(request, self.options.reading)
         self._codes.learn(words_of(prepared))
         return self._database.transact(
-            lambda connection: update(connection, request, prepared, self._codes, self.domain)
+            lambda connection: update(connection, request, prepared, self._codes, self.domain, visibility)
         )
 
-    def remove(self, connection: Connection, ids: Sequence[str]) -> None:
+    def remove(self, connection: Connection, ids: Sequence[str], visibility: Visibility) -> None:
         """Remove objects by entryUUID in the caller's transaction; raises RegistryFailure (remove.remove)."""
-        remove(connection, ids)
+        remove(connection, ids, visibility)
+
+    def sight(self, unique_ids: Collection[str], visibility: Visibility) -> Mapping[str, Sight]:
+        """What these documents are to a caller; one without an entry is hidden from whoever sees not all."""
+        keys = {unique_id_key(each): each for each in unique_ids}
+        if not (visibility.is_partial or visibility.owner):
+            return dict.fromkeys(unique_ids, Sight.OPEN)
+        found: dict[bytes, Sight] = {}
+        listed = sorted(keys)
+        for start in range(0, len(listed), _TOGETHER):
+            bound = {**visibility.values, "keys": listed[start : start + _TOGETHER]}
+            compiled = self._kept(("sight", visibility.name), lambda: documents_by_key(visibility), bound)
+            found |= strictest(self._database.fetch(compiled, bound))
+        return {each: found.get(key, Sight.HIDDEN) for key, each in keys.items()}
 
     def announce(self, connection: Connection, pids: Collection[str]) -> None:
         """Make patient ids known; raises RegistryFailure (patients.announce)."""
@@ -158,7 +193,14 @@ class Registry:
         return errors
 
     def _compiled(self, module: ModuleType, shape: Shape, bound: Mapping[str, Any]) -> Compiled:
-        """A query's statement, made once for each shape and size: making it costs more than a small query.
+        """A query's statement; one more row than an answer may hold shows that there are more."""
+        most: ColumnElement[int] = literal_column(str(self.options.results + 1))
+        return self._kept((module.ID, shape), lambda: module.statement(shape).limit(most), bound)
+
+    def _kept(
+        self, of: tuple[Any, ...], statement: Callable[[], Executable], bound: Mapping[str, Any]
+    ) -> Compiled:
+        """A statement, made once for each shape and size: making it costs more than a small query.
 
         Lists are as long as the next power of two, so that there are few sizes.
         """
@@ -167,13 +209,11 @@ class Registry:
             for name, value in bound.items()
             if isinstance(value, list)
         )
-        key = module.ID, shape, sizes
+        key = (*of, sizes)
         compiled = self._statements.get(key)
         if compiled is None:
-            # One more than an answer may hold shows that there are more.
-            statement = module.statement(shape).limit(literal_column(str(self.options.results + 1)))
             longest = dict(bound) | {name: [bound[name][0]] * size for name, size in sizes}
-            compiled = self._database.compile(statement, longest)
+            compiled = self._database.compile(statement(), longest)
             if len(self._statements) >= _KEPT_STATEMENTS:
                 self._statements.clear()
             self._statements[key] = compiled

@@ -31,6 +31,8 @@ from xds.registry.objects import (
 )
 from xds.registry.prepare import ASSOCIATION_TYPES, HAS_MEMBER
 from xds.registry.rules import broken
+from xds.registry.sight import open_among
+from xds.registry.view import Visibility
 from xds.store.keys import uuid_urn
 from xds.store.schema import association, document_entry, listed_code, submission_set, uid_claim
 
@@ -57,14 +59,18 @@ class _Object:
     ends: tuple[bytes, ...]
 
 
-def remove(connection: Connection, ids: Sequence[str]) -> None:
+def remove(connection: Connection, ids: Sequence[str], visibility: Visibility) -> None:
     """Remove the objects with these entryUUIDs, each named once or more.
+
+    What `visibility` does not open is not there.
 
     Runs in the caller's write transaction. Raises RegistryFailure with every error found, each at the id of
     the object it is about; the caller's transaction then rolls back and nothing has happened.
     """
     asked = {each: read_uuid(each) for each in ids}
-    going = _locked(connection, [each for each in asked.values() if each is not None])
+    uuids = [each for each in asked.values() if each is not None]
+    opened = open_among(connection, visibility, uuids)
+    going = _locked(connection, [each for each in uuids if each in opened])
     errors = [broken("remove-known", each, f"({each})") for each, uuid in asked.items() if uuid not in going]
     errors += _still_referenced(connection, going)
     errors += _parted_from_source(going)

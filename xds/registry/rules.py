@@ -66,6 +66,12 @@ RULES: Final[Mapping[str, Rule]] = {
         "ITI TF-3 4.3.1-3",
         Code.REGISTRY_METADATA_ERROR,
     ),
+    "registry-release-time": Rule(
+        "The Slot that says when delayed access ends (access.release_slot) must have one time, to the day at"
+        " least: YYYYMMDD, with hours, minutes and seconds if these matter, in UTC.",
+        "this registry's own",
+        Code.REGISTRY_METADATA_ERROR,
+    ),
     "registry-addendum": Rule(
         "An addendum must belong to the original document: a transformation (XFRM) is not appended to.",
         "ITI TF-3 4.2.2.2.1",

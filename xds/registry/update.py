@@ -19,10 +19,11 @@ from xds.metadata import names
 from xds.metadata.updates import NewVersion, Update
 from xds.registry import patients
 from xds.registry.elements import STATUSES
-from xds.registry.objects import KINDS, VERSIONED
-from xds.registry.prepare import Prepared, numbered, prepare, words_of
+from xds.registry.objects import KINDS, UUIDS, VERSIONED, versions
+from xds.registry.prepare import Prepared, Reading, numbered, prepare, words_of
 from xds.registry.propagation import Copy, copies
 from xds.registry.register import INSERTS, claim, file_documents, is_repeat
+from xds.registry.sight import open_among
 from xds.registry.update_checks import (
     NOT_ASSEMBLED,
     Change,
@@ -33,22 +34,31 @@ from xds.registry.update_checks import (
     resolve,
 )
 from xds.registry.update_rules import broken
-from xds.registry.update_scene import Scene, locked, scene_of
+from xds.registry.update_scene import Registered, Scene, locked, scene_of
+from xds.registry.view import Visibility
 from xds.store import schema
 from xds.store.codes import Codes
 from xds.store.keys import uuid_bytes
-from xds.store.schema import uid_claim
+from xds.store.schema import document_entry, uid_claim
 
 
-def prepare_update(request: Update) -> Prepared:
+def prepare_update(request: Update, reading: Reading) -> Prepared:
     """All work on a valid update that needs no lock: PreviousVersion already tells which version it makes."""
-    return prepare(request.content, {each.entry.entry_uuid: each.previous + 1 for each in request.versions})
+    numbers = {each.entry.entry_uuid: each.previous + 1 for each in request.versions}
+    return prepare(request.content, replace(reading, limited_metadata=False), numbers)
 
 
 def update(
-    connection: Connection, request: Update, prepared: Prepared, codes: Codes, domain: patients.Domain
+    connection: Connection,
+    request: Update,
+    prepared: Prepared,
+    codes: Codes,
+    domain: patients.Domain,
+    visibility: Visibility,
 ) -> bool:
     """Carry out an update; True when it was done, False when it is an identical repeat.
+
+    What it names and `visibility` does not open is not there.
 
     Runs in the caller's write transaction. Raises RegistryFailure with every error found; the caller's
     transaction then rolls back and nothing has happened.
@@ -56,6 +66,8 @@ def update(
     patient_pk, registered = locked(connection, request, prepared, domain)
     if is_repeat(connection, prepared):
         return False
+    taken = registered.named.keys()
+    registered = _opened(connection, registered, visibility)
     numbers = codes.intern(connection, words_of(prepared))
     rows = {
         name: [numbered(row, numbers, patient_pk=patient_pk) for row in rows]
@@ -65,7 +77,7 @@ def update(
     errors = [
         broken("registry-entry-uuid-new", location)
         for new, location in prepared.new_uuids.items()
-        if new in registered.named
+        if new in taken
     ]
     # Versions claim no uniqueId: that of the first one is theirs.
     errors += claim(connection, replace(prepared, claims=()), patient_pk)[1]
@@ -98,6 +110,25 @@ _SET_STATUS: Final = {
     for kind in (*VERSIONED, schema.KIND_ASSOCIATION)
     for table in (KINDS[kind].table,)
 }
+
+
+def _opened(connection: Connection, registered: Registered, visibility: Visibility) -> Registered:
+    """What of it is open to the caller."""
+    uuids = {bytes(row.entry_uuid) for row in (*registered.latest.values(), *registered.named.values())}
+    opened = open_among(connection, visibility, sorted(uuids))
+    return Registered(
+        {key: row for key, row in registered.latest.items() if bytes(row.entry_uuid) in opened},
+        {uuid: row for uuid, row in registered.named.items() if uuid in opened},
+    )
+
+
+#: The latest version decides what may be seen of all versions: a document that becomes blocked does not stay
+#: readable in its history.
+_RESTRICT: Final = (
+    change(document_entry)
+    .where(document_entry.c.entry_uuid.in_(versions(document_entry, UUIDS)))
+    .values(restrictions=bindparam("said"), release_time=bindparam("until"))
+)
 _ASSEMBLE: Final = (
     change(uid_claim)
     .where(
@@ -137,6 +168,10 @@ def _write_versions(scene: Scene) -> None:
         if scene.connection.execute(_FOLLOW[kind], bound).rowcount != 1:
             detail = f"({each.entry.entry_uuid})"
             raise RegistryFailure(broken("update-version", f"{each.member}/PreviousVersion", detail))
+        if kind == schema.KIND_DOCUMENT_ENTRY:
+            _, row = scene.made[each.entry.entry_uuid]
+            said = {"said": row["restrictions"], "until": row["release_time"]}
+            scene.connection.execute(_RESTRICT, {"uuids": [row["logical_uuid"]], **said})
 
 
 def _inherit(scene: Scene, each: NewVersion) -> None:

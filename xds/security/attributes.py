@@ -214,6 +214,7 @@ def caller(
     return Caller(
         kind=_citizen(said, person) if shape.kind is CallerKind.CITIZEN else shape.kind,
         issuer=issuer.name,
+        issuer_kind=issuer.kind.value,
         ticket_id=_id(assertion),
         subject=subject,
         person=person,
@@ -320,9 +321,9 @@ def _person(shape: Shape, subject: str, providers: Sequence[Identifier], issuer:
         each.value
         for each in providers
         if each.authority in AUTHORITIES
-        or (not each.authority and values.national(each.value, local=True) is not None)
+        or (not each.authority and values.national(each.value, test=True) is not None)
     }
-    if shape.numbered or values.national(subject, local=True) is not None:
+    if shape.numbered or values.national(subject, test=True) is not None:
         numbers.add(subject)
     if not numbers:
         return None
@@ -334,9 +335,10 @@ def _person(shape: Shape, subject: str, providers: Sequence[Identifier], issuer:
 def _check_national(number: str, issuer: Issuer) -> Identifier:
     """The number with its authority.
 
-    One with its month raised by 40 means somebody else in each enterprise; in tests it is one of Dolly's.
+    Synthetic people ask, and are asked about, in tests only. One with its month raised by 40 means somebody
+    else in each enterprise; in tests it is one of Dolly's.
     """
-    found = values.national(number, local=issuer.test)
+    found = values.national(number, test=issuer.test)
     if found is None:
         raise denied("ticket-content")
     return found

@@ -53,9 +53,10 @@ class Caller:
     """Everything that is known of who asks; what a ticket did not say is None or empty, never guessed.
 
     `kind` decides how the rest is read. `issuer` and `ticket_id` name the ticket (Assertion/@ID, or jti);
-    `subject` is its NameID or sub, `person` the national number of the human, `hpr` the number in the
-    register of health personnel without leading zeros. `organisation` is the legal entity, `unit` the point
-    of care. `purpose` is why (TREAT, ETREAT …), `purpose_details` and `health_service` more of the same.
+    `issuer_kind` is the kind that the trust file gives the issuer. `subject` is its NameID or sub, `person`
+    the national number of the human, `hpr` the number in the register of health personnel without leading
+    zeros. `organisation` is the legal entity, `unit` the point of care. `purpose` is why (TREAT, ETREAT …),
+    `purpose_details` and `health_service` more of the same.
     `patient` is whom the ticket is for. `acp` and `consent_document` are OIDs without prefix
     (urn:ihe:iti:xua:2012:acp, urn:ihe:iti:bppc:2007:docid). `security_level` is 1 to 4. `client` is the
     system's own id. `home` is the home community that asks. `attested_at` is when the care relation was
@@ -87,4 +88,5 @@ class Caller:
     scopes: frozenset[str] = field(default_factory=frozenset)
     client: str = ""
     home: str = ""
+    issuer_kind: str = ""
     attested_at: datetime | None = None

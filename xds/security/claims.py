@@ -13,13 +13,14 @@ from typing import Any, Final
 
 from xds.errors import DataTypeError
 from xds.metadata.datatypes import CX, check_oid
+from xds.metadata.identifiers import ENTERPRISE
 from xds.metadata.model import Code
-from xds.metadata.national import AUTHORITIES, is_local
+from xds.metadata.national import AUTHORITIES
 from xds.security import jws
 from xds.security.caller import Caller, CallerKind, Decision, Identifier, Unit
 from xds.security.denials import denied
 from xds.security.tokens import PERSONAL, TRUST_FRAMEWORK, Token, at
-from xds.security.values import ENTERPRISE, national
+from xds.security.values import national
 
 Path = tuple[str, ...]
 #: A place in the claims, and how its value is read; the value is never None. Raises ValueError.
@@ -96,8 +97,8 @@ def _identifier(value: str, authority: str) -> Identifier:
 
 
 def _national(number: str) -> Identifier:
-    """With the authority of its kind, whichever was named; `caller` looks at months raised by 40."""
-    if (found := national(number, local=True)) is None:
+    """With the authority of its kind, whichever was named; `caller` looks at synthetic people."""
+    if (found := national(number, test=True)) is None:
         raise ValueError("not a national number")
     return found
 
@@ -323,9 +324,10 @@ def caller(token: Token) -> Caller:
         raise denied("token-content") from None
     people = [said[name] for name in ("person", "patient") if name in said]
     if not token.issuer.test and any(
-        each.authority in AUTHORITIES and is_local(each.value) for each in people
+        each.authority in AUTHORITIES and national(each.value, test=False) is None for each in people
     ):
-        raise denied("token-content")  # somebody else in each enterprise (KITH 1001:2010)
+        # Synthetic, or somebody else in each enterprise (KITH 1001:2010).
+        raise denied("token-content")
     client = said.get("client", "")
     if said.keys() & {"person", "hpr"}:
         kind = CallerKind.PERSONNEL
@@ -336,6 +338,7 @@ def caller(token: Token) -> Caller:
     return Caller(
         kind=kind,
         issuer=token.issuer.name,
+        issuer_kind=token.issuer.kind.value,
         ticket_id=token.id,
         subject=subject or client,
         expires_at=token.expires_at,

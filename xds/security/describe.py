@@ -38,6 +38,7 @@ _LINES: Final = (
     ("Client", "client"),
     ("Home community", "home"),
     ("Issuer", "issuer"),
+    ("Issuer kind", "issuer_kind"),
     ("Ticket id", "ticket_id"),
     ("Subject", "subject"),
     ("Attested at", "attested_at"),

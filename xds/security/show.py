@@ -25,7 +25,14 @@ _SAML: Final = f"{{{saml.SAML2}}}"
 _MARKS: Final[tuple[tuple[TicketKind, Callable[[str], bool]], ...]] = (
     (TicketKind.HSO, lambda name: name.startswith("hso:")),
     (TicketKind.HELSENORGE, lambda name: name == "SecurityLevel"),
-    (TicketKind.KJERNEJOURNAL, lambda name: name.startswith(("urn:no:ehelse:saml:", "urn:nhn:"))),
+    (
+        TicketKind.KJERNEJOURNAL,
+        # Level and scope have no other name, so every kind has these (norwegian-profile 4.2).
+        lambda name: (
+            name.startswith(("urn:no:ehelse:saml:", "urn:nhn:"))
+            and not name.endswith((":SecurityLevel", ":Scope"))
+        ),
+    ),
     (TicketKind.XUA, lambda name: name.endswith(":subject-id")),
 )
 

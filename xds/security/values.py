@@ -14,9 +14,11 @@ from typing import Final
 from lxml import etree
 
 from xds.errors import DataTypeError, Fault
-from xds.metadata.datatypes import CX, check_oid
+from xds.metadata import identifiers
+from xds.metadata.datatypes import CX
+from xds.metadata.identifiers import read_oid
 from xds.metadata.model import Code
-from xds.metadata.national import AUTHORITIES, authority_of, has_control_digits, is_valid
+from xds.metadata.national import AUTHORITIES, parse
 from xds.security.caller import Decision, Identifier
 from xds.security.denials import denied
 from xds.transport import xml
@@ -24,14 +26,13 @@ from xds.transport import xml
 #: What a value says, by lower-case name without hyphens and underscores; the value's own text is under "".
 Parts = Mapping[str, str]
 
-#: Norwegian identifier systems (norwegian-profile 1.1): health personnel, Enhetsregisteret, RESH.
-HPR: Final = "2.16.578.1.12.4.1.4.4"
-ENTERPRISE: Final = "2.16.578.1.12.4.1.4.101"
-RESH: Final = "2.16.578.1.12.4.1.4.102"
+#: Norwegian identifier systems (metadata/identifiers.py) that tickets name: health personnel,
+#: Enhetsregisteret, RESH.
+HPR: Final = identifiers.HPR
+ENTERPRISE: Final = identifiers.ENTERPRISE
+RESH: Final = identifiers.RESH
 #: Code system N of Volven is this and N; some senders write N alone.
 _VOLVEN: Final = "2.16.578.1.12.4.1.1."
-#: OIDs that are sent with an arc missing (norwegian-profile 1.1).
-_MISTAKEN: Final = {"2.16.578.1.12.4.1.101": ENTERPRISE, "2.16.578.1.12.4.1.102": RESH}
 #: The arc of access control policies; .0 stands for no policy (norwegian-profile 4.6).
 ACP: Final = "2.16.578.1.12.4.1.7.2.1."
 
@@ -48,11 +49,9 @@ _ENTITY: Final = re.compile(r"&(amp|lt|gt|quot|apos);")
 _ESCAPE: Final = re.compile(
     r"\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|\\u((?![dD][89a-fA-F])[0-9a-fA-F]{4})"
 )
-_OID: Final = re.compile(r"(?:urn:\s*oid:|oid:)?\s*([0-9.]+)", re.IGNORECASE)
 _URI: Final = re.compile(r"(?!(?:urn:)?oid:)[a-z][a-z0-9+.-]*:(?=[^a-z0-9]*[a-z0-9])[^\s*]+", re.IGNORECASE)
 _VOLVEN_NUMBER: Final = re.compile(r"[0-9]{4}")
 _ENTERPRISE_NUMBER: Final = re.compile(r"[0-9]{9}")
-_HPR_NUMBER: Final = re.compile(r"0*([1-9][0-9]{0,8})")
 _BETWEEN_WORDS: Final = re.compile(r"[,\s]+")
 
 
@@ -170,30 +169,18 @@ def level(value: Parts) -> int | None:
     return int(said) if said in ("1", "2", "3", "4") else None
 
 
-def oid(text: str) -> str:
-    """The OID in `text` without `urn:oid:`, `urn: oid:` or `oid:`; empty when there is none."""
-    match = _OID.fullmatch(text)
-    if match is None:
-        return ""
-    try:
-        check_oid(match[1])
-    except DataTypeError:
-        return ""
-    return _MISTAKEN.get(match[1], match[1])
-
-
 def uri(value: Parts) -> str:
     """A URI as sent, but an OID without its prefix."""
     said = text(value)
-    return oid(said) or said
+    return read_oid(said) or said
 
 
 def only_oid(value: Parts) -> str:
     """An OID without prefix; nothing else will do."""
     said = text(value)
-    if said and not oid(said):
+    if said and not read_oid(said):
         raise denied("ticket-content")
-    return oid(said)
+    return read_oid(said)
 
 
 def policy(value: Parts) -> str:
@@ -217,7 +204,7 @@ def identifier(value: Parts) -> Identifier | None:
     said = _first(value, "extension", "code", "id", "")
     if not said:
         return None
-    return Identifier(said, oid(_first(value, "root", "codesystem", "system")))
+    return Identifier(said, read_oid(_first(value, "root", "codesystem", "system")))
 
 
 def organisation(value: Parts) -> Identifier | None:
@@ -227,7 +214,7 @@ def organisation(value: Parts) -> Identifier | None:
         return said
     if _ENTERPRISE_NUMBER.fullmatch(said.value):
         return Identifier(said.value, ENTERPRISE)
-    return Identifier(oid(said.value) or said.value)
+    return Identifier(read_oid(said.value) or said.value)
 
 
 def patient(value: Parts) -> Identifier | None:
@@ -248,21 +235,18 @@ def patient(value: Parts) -> Identifier | None:
         said = Identifier(parsed.id, parsed.authority)
     if said.authority and said.authority not in AUTHORITIES:
         return said
-    return _or_denied(national(said.value, local=True))
+    return _or_denied(national(said.value, test=True))
 
 
-def national(number: str, *, local: bool) -> Identifier | None:
-    """A valid national number with its authority; `local`: also one whose month is raised by 40."""
-    if not has_control_digits(number):
-        return None
-    authority = authority_of(number)
-    return Identifier(number, authority) if is_valid(number, authority, local=local) else None
+def national(number: str, *, test: bool) -> Identifier | None:
+    """A valid national number with its authority; in a `test` also a synthetic person's."""
+    found = parse(number, test=test)
+    return Identifier(number, found.authority) if found is not None and found.authority else None
 
 
 def hpr(said: Identifier) -> str:
     """The number in the register of health personnel without leading zeros; empty when `said` is none."""
-    match = _HPR_NUMBER.fullmatch(said.value) if said.authority in (HPR, "") else None
-    return match[1] if match else ""
+    return identifiers.hpr_number(said.value) if said.authority in (HPR, "") else ""
 
 
 def decision(value: Parts) -> Decision | None:
@@ -284,7 +268,7 @@ def _scheme(text: str) -> str:
     """A code system: an OID, the number of one of Volven's, or a URI; anything else is none."""
     if _VOLVEN_NUMBER.fullmatch(text):
         return _VOLVEN + text
-    return oid(text) or (text if _URI.fullmatch(text) else "")
+    return read_oid(text) or (text if _URI.fullmatch(text) else "")
 
 
 def _first(value: Parts, *names: str) -> str:

@@ -19,6 +19,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    text,
 )
 
 #: Every constraint has a name, so that a migration can find it on both engines.
@@ -103,6 +104,9 @@ document_entry = _clustered(
     Column("size", Big),
     Column("uid_key", UuidBytes, nullable=False),
     Column("hash", LargeBinary),  # SHA-1, 20 bytes
+    # metadata/confidentiality.py; a new version decides about the old ones too. 2: unknown.
+    Column("restrictions", Integer, nullable=False, server_default="2"),
+    Column("release_time", Big),  # YYYYMMDDhhmmss, UTC: when NORU ends; null: not before somebody says so
     Column("facets", Text, nullable=False),  # what is searched and repeats: registry/facets.py
     Column("body", LargeBinary, nullable=False),  # compressed element: registry/elements.py
     Index("uq_document_entry_uuid", "entry_uuid", unique=True),
@@ -110,6 +114,13 @@ document_entry = _clustered(
     # For multi-patient queries (ITI-51), which may name no patient; event codes are in listed_code.
     Index("ix_document_entry_class", "class_code", "status"),
     Index("ix_document_entry_facility", "facility_code", "status"),
+)
+#: Patients of whom nothing may be shown to them (NORN_ALL), which few have.
+Index(
+    "ix_document_entry_all_refused",
+    document_entry.c.patient_pk,
+    sqlite_where=text("(restrictions & 2048) <> 0"),
+    postgresql_where=text("(restrictions & 2048) <> 0"),
 )
 Index(
     "ix_document_entry_logical_uuid",
@@ -216,6 +227,25 @@ used_ticket = _clustered(
     Index("ix_used_ticket_until", "until"),
 )
 
+#: What a patient, or somebody for the patient, has decided about their documents (access/privacy.py); a row
+#: is only ever withdrawn, never changed or deleted: it is its own history.
+privacy_setting = _clustered(
+    "privacy_setting",
+    Column("setting_pk", Big, primary_key=True, autoincrement=False),
+    Column("patient_pk", Big, nullable=False),
+    Column("kind", Small, nullable=False),  # 1 block, 2 refusal, 3 reservation, 4 release
+    Column("whom", Text, nullable=False),  # against whom: access/privacy.py has the words
+    Column("logical_uuid", UuidBytes),  # of the one document it is about, else null
+    Column("organisation", Text),  # whose documents it is about (organisation number), else null
+    Column("release_time", Big),  # of a release: when NORU ends, YYYYMMDDhhmmss, UTC
+    Column("source", Text, nullable=False),  # who told us: the operator, or another system's name of it
+    Column("made_at", Big, nullable=False),  # YYYYMMDDhhmmss, UTC
+    Column("made_by", Text, nullable=False),
+    Column("withdrawn_at", Big),  # null: in effect
+    Column("withdrawn_by", Text),
+    Index("ix_privacy_setting_patient", "patient_pk"),
+)
+
 #: One value per name for maintenance tasks, e.g. how far the sweep has come.
 maintenance = Table(
     "maintenance",
@@ -226,6 +256,12 @@ maintenance = Table(
 )
 
 # -- the small numbers in the columns, and what they mean ---------------------------------------------------
+
+#: Kinds of privacy_setting.
+BLOCK: Final = 1
+REFUSAL: Final = 2
+RESERVATION: Final = 3
+RELEASE: Final = 4
 
 STATUS_APPROVED: Final = 1
 STATUS_DEPRECATED: Final = 2

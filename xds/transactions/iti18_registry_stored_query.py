@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from xds.access.gate import Access
+from xds.access.policy import Action
 from xds.errors import RegistryError
 from xds.metadata import names
 from xds.metadata.ebrim import read_slots
-from xds.registry.registry import Found, StoredQuery
-from xds.registry.view import EVERYTHING
+from xds.registry.registry import Found, StoredQuery, patients_asked_for
 from xds.transactions.responses import adhoc_query_response
 from xds.transactions.schema import required
-from xds.transactions.transaction import Body, Node, Transaction
+from xds.transactions.transaction import Body, Node, Transaction, always
 from xds.transport.message import Message, Text
 
 _OPTION = f"{{{names.QUERY}}}ResponseOption"
@@ -30,7 +31,7 @@ class Asked:
     reference: str
 
 
-def read(message: Message, multi_patient: bool = False) -> Asked:
+def read(node: Node, message: Message, multi_patient: bool = False) -> Asked:
     """The query as asked; the registry checks all of it."""
     option, query = required(message.body, _OPTION), required(message.body, _QUERY)
     return Asked(
@@ -45,9 +46,11 @@ def read(message: Message, multi_patient: bool = False) -> Asked:
     )
 
 
-def do(node: Node, request: Asked) -> tuple[Found, str]:
-    """What was found, and the reference number."""
-    return node.registry.query(request.query, EVERYTHING), request.reference
+def do(node: Node, request: Asked, access: Access) -> tuple[Found, str]:
+    """What was found of what the caller may see, and the reference number."""
+    for name, pids in patients_asked_for(request.query):
+        access.check_patients(pids, name)
+    return node.registry.query(request.query, access.visibility), request.reference
 
 
 def write(result: tuple[Found, str]) -> Body:
@@ -69,6 +72,7 @@ TRANSACTION = Transaction(
     streams=False,
     fails_softly=False,
     read=read,
+    asks=always(Action.READ_LIST),
     do=do,
     write=write,
     refuse=refuse,

@@ -14,6 +14,8 @@ from typing import Final
 from lxml import etree
 from sqlalchemy import Connection
 
+from xds.access.gate import Access
+from xds.access.policy import Action
 from xds.errors import RegistryError, RegistryFailure
 from xds.metadata import names
 from xds.metadata.ebrim import read_object_list
@@ -46,12 +48,13 @@ class Provided:
 
     objects: tuple[RegistryObject, ...]
     documents: Mapping[str, Staged]
+    remarks: iti42.Remarks
 
 
-def read(message: Message) -> Provided:
+def read(node: Node, message: Message) -> Provided:
     """The objects and their staged documents, valid and matching. Raises RegistryFailure with all errors."""
     objects = read_object_list(required(message.body, f"{_SUBMIT}/{iti42.OBJECT_LIST}"))
-    errors: list[RegistryError] = list(check(objects, transaction=_NUMBER))
+    errors: list[RegistryError] = list(check(objects, transaction=_NUMBER, codes=node.codes))
     entries = {each.id: each for each in objects if each.kind == "ExtrinsicObject"}
     documents: dict[str, Staged] = {}
     for element in message.body.iterchildren(_DOCUMENT):
@@ -62,9 +65,7 @@ def read(message: Message) -> Provided:
         errors.append(_broken("part-referred-to", detail=f"({len(message.unreferenced)} are not)"))
     for each, staged in documents.items():
         errors += _compare(entries[each], staged)
-    if errors:
-        raise RegistryFailure(*errors)
-    return Provided(objects, documents)
+    return Provided(objects, documents, iti42.valid(errors, message.reference))
 
 
 def _take(
@@ -93,7 +94,7 @@ def _compare(entry: RegistryObject, staged: Staged) -> Iterator[RegistryError]:
             yield _broken("document-size", f"{entry.id}/size")
 
 
-def do(node: Node, request: Provided) -> None:
+def do(node: Node, request: Provided, access: Access) -> iti42.Remarks:
     """Bytes first, rows second: see the module's text."""
     repository = node.repository
     completed = tuple(
@@ -108,12 +109,21 @@ def do(node: Node, request: Provided) -> None:
         for each in request.objects
     )
     typed = submission(completed)
+    iti42.check_patient(typed, access, _NUMBER)
     prepared = node.registry.prepare(typed)
     documents = [
         NewDocument(entry.unique_id, entry.mime_type, request.documents[entry.entry_uuid])
         for entry in typed.document_entries
     ]
-    put_and_record(node, documents, lambda connection: node.registry.register(connection, prepared))
+    put_and_record(
+        node, documents, lambda connection: node.registry.register(connection, prepared, access.visibility)
+    )
+    return request.remarks
+
+
+def asks(request: Provided) -> Action:
+    """As in ITI-42."""
+    return iti42.asks(submission(request.objects))
 
 
 def put_and_record(
@@ -154,6 +164,7 @@ TRANSACTION = Transaction(
     streams=True,
     fails_softly=True,
     read=read,
+    asks=asks,
     do=do,
     write=iti42.write,
     refuse=iti42.refuse,

@@ -7,11 +7,15 @@ all who answer with a RegistryResponse that is Success or Failure take the last 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
+from xds.access.gate import Access
+from xds.access.policy import Action
 from xds.errors import RegistryError, RegistryFailure
 from xds.metadata import names
+from xds.metadata.datatypes import CX
 from xds.metadata.ebrim import read_object_list
 from xds.metadata.model import Submission
 from xds.metadata.validation import check, submission
@@ -23,23 +27,66 @@ from xds.transport.message import Message
 OBJECT_LIST = f"{{{names.RIM}}}RegistryObjectList"
 
 
-def read(message: Message, *, transaction: Literal["ITI-42", "ITI-61"]) -> Submission:
+@dataclass(frozen=True, slots=True)
+class Register:
+    """A submission that is valid by itself, what it should have said otherwise, and its reference number."""
+
+    submission: Submission
+    remarks: Remarks
+
+
+@dataclass(frozen=True, slots=True)
+class Remarks:
+    """The warnings that go out with a Success, and the request's reference number for them."""
+
+    warnings: tuple[RegistryError, ...]
+    reference: str
+
+
+def valid(errors: Sequence[RegistryError], reference: str) -> Remarks:
+    """The warnings among what was found. Raises RegistryFailure with everything when there is an error."""
+    if not all(each.warning for each in errors):
+        raise RegistryFailure(*errors)
+    return Remarks(tuple(errors), reference)
+
+
+def read(node: Node, message: Message, *, transaction: Literal["ITI-42", "ITI-61"]) -> Register:
     """The submission, valid by itself. Raises RegistryFailure with all its errors."""
     objects = read_object_list(required(message.body, OBJECT_LIST))
-    errors = check(objects, transaction=transaction)
-    if errors:
-        raise RegistryFailure(*errors)
-    return submission(objects)
+    remarks = valid(check(objects, transaction=transaction, codes=node.codes), message.reference)
+    return Register(submission(objects), remarks)
 
 
-def do(node: Node, request: Submission) -> None:
+def asks(objects: Submission) -> Action:
+    """A submission that changes what is there is an update (norwegian-profile 5)."""
+    changes = any(each.type in _CHANGING for each in objects.associations)
+    return Action.UPDATE if changes else Action.CREATE
+
+
+_CHANGING: Final = frozenset({*names.REPLACEMENTS, names.XFRM, names.APND})
+
+
+def do(node: Node, request: Register, access: Access) -> Remarks:
     """Register it in one transaction; an identical repeat changes nothing and succeeds."""
-    prepared = node.registry.prepare(request)
-    node.database.transact(lambda connection: node.registry.register(connection, prepared))
+    check_patient(request.submission, access)
+    prepared = node.registry.prepare(request.submission)
+    node.database.transact(lambda connection: node.registry.register(connection, prepared, access.visibility))
+    return request.remarks
 
 
-def write(result: Any) -> Body:
-    """Success: whatever failed was raised."""
+def check_patient(objects: Submission, access: Access, transaction: str = "") -> None:
+    """Raises RegistryFailure when the submission is about another patient than the ticket."""
+    the_set = objects.submission_set
+    access.check_patients([str(CX.parse(the_set.patient_id))], f"{the_set.entry_uuid}/patientId", transaction)
+
+
+def write(result: Remarks) -> Body:
+    """Success, with warnings if there are any: whatever failed was raised."""
+    return (registry_response(names.SUCCESS, result.warnings, result.reference),)
+
+
+def written(result: Any) -> Body:
+    """Success of what cannot come with warnings."""
     return (registry_response(names.SUCCESS),)
 
 
@@ -56,6 +103,7 @@ TRANSACTION = Transaction(
     streams=False,
     fails_softly=True,
     read=partial(read, transaction="ITI-42"),
+    asks=lambda request: asks(request.submission),
     do=do,
     write=write,
     refuse=refuse,

@@ -11,15 +11,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from xds.access.gate import Access
+from xds.access.policy import Action
 from xds.errors import RegistryError, RegistryFailure, XdsError
 from xds.metadata import names
-from xds.registry.view import EVERYTHING
+from xds.registry.sight import Sight
+from xds.registry.view import Visibility
 from xds.repository.documents import DamagedDocument, StoredDocument
 from xds.repository.on_demand import MadeTooLate, MadeTooMuch, NotMade
 from xds.transactions import on_demand
 from xds.transactions.responses import registry_response
 from xds.transactions.rules import broken
-from xds.transactions.transaction import Body, Node, Transaction, log_refusal
+from xds.transactions.transaction import Body, Node, Transaction, always, log_refusal
 from xds.transport.endpoint import trace
 from xds.transport.message import Attachment, Message
 from xds.transport.staged import Staged
@@ -77,7 +80,7 @@ class Retrieve:
     adopt: Callable[[Staged], None]
 
 
-def read(message: Message) -> Retrieve:
+def read(node: Node, message: Message) -> Retrieve:
     """The requests in order."""
     return Retrieve(
         tuple(
@@ -91,26 +94,35 @@ def read(message: Message) -> Retrieve:
     )
 
 
-def do(node: Node, request: Retrieve) -> Retrieved:
+def do(node: Node, request: Retrieve, access: Access) -> Retrieved:
     """Find and verify each document; one that fails has its own error and does not hinder the others."""
     if len(request.requests) > node.limits.parts:
         raise RegistryFailure(broken("retrieve-number"))
     own = node.repository.unique_id
-    stored = node.repository.find(
-        [r.document_unique_id for r in request.requests if r.repository_unique_id == own]
+    sight = node.registry.sight(
+        [r.document_unique_id for r in request.requests if r.repository_unique_id == own], access.visibility
     )
+    opened = [unique_id for unique_id, each in sight.items() if each is Sight.OPEN]
+    stored = node.repository.find(opened)
     asked = [stored[r.document_unique_id] for r in request.requests if r.document_unique_id in stored]
     if sum(document.size for document in asked) > node.limits.total_bytes:
         raise RegistryFailure(broken("retrieve-size"))
     sound = _verify(node, stored.values(), request.reference)
     left = node.limits.total_bytes - sum(document.size for document in asked)
-    make = _Maker(node, request, left)
+    make = _Maker(node, request, left, access.visibility)
     documents: list[tuple[DocumentRequest, Content]] = []
     errors: list[RegistryError] = []
     for number, each in enumerate(request.requests, start=1):
         where = f"DocumentRequest[{number}]"
         if each.repository_unique_id != own:
             errors.append(broken("retrieve-repository", f"{where}/RepositoryUniqueId"))
+        elif sight[each.document_unique_id] is Sight.MASKED:
+            detail = f"({each.document_unique_id})"
+            errors.append(broken("retrieve-blocked", f"{where}/DocumentUniqueId", detail=detail))
+        elif sight[each.document_unique_id] is Sight.HIDDEN:
+            # The answer for a document that is not there: nobody learns that there is one.
+            detail = f"({each.document_unique_id})"
+            errors.append(broken("retrieve-document", f"{where}/DocumentUniqueId", detail=detail))
         elif each.document_unique_id not in stored:
             made = make.content(each.document_unique_id)
             if isinstance(made, Content):
@@ -165,7 +177,8 @@ _NOT_MADE: Final = {
 class _Maker:
     """The on-demand documents of one request: each is made once, and there is one clock for them all."""
 
-    def __init__(self, node: Node, request: Retrieve, most_bytes: int) -> None:
+    def __init__(self, node: Node, request: Retrieve, most_bytes: int, visibility: Visibility) -> None:
+        self._visibility = visibility
         self._node = node
         self._request = request
         self._left = most_bytes
@@ -181,7 +194,7 @@ class _Maker:
     def _make(self, unique_id: str) -> Content | str:
         node = self._node
         try:
-            entry = on_demand.find(node, unique_id, EVERYTHING)
+            entry = on_demand.find(node, unique_id, self._visibility)
         except RegistryFailure:
             return "retrieve-on-demand-patient"
         if entry is None:
@@ -260,6 +273,7 @@ TRANSACTION = Transaction(
     streams=True,
     fails_softly=False,
     read=read,
+    asks=always(Action.READ_DOCUMENT),
     do=do,
     write=write,
     refuse=refuse,

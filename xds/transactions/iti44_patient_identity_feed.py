@@ -15,12 +15,14 @@ from uuid import uuid4
 
 from lxml import etree
 
+from xds.access.gate import Access
+from xds.access.policy import Action
 from xds.errors import Fault, FaultCode, RegistryError, RegistryFailure
 from xds.registry.patients import SUBSUMED, SURVIVING
 from xds.transactions import patient_feed
 from xds.transactions.patient_feed import Named
 from xds.transactions.schema import required
-from xds.transactions.transaction import Body, Node, Transaction, log_refusal
+from xds.transactions.transaction import Body, Node, Transaction, always, log_refusal
 from xds.transport.message import Message
 from xds.transport.xml import escape
 
@@ -66,7 +68,7 @@ class Outcome:
     errors: Sequence[RegistryError]
 
 
-def read(message: Message) -> Request:
+def read(node: Node, message: Message) -> Request:
     """The ids of a message; whether they are there and right is for `do` to say."""
     body = message.body
     code = required(body, _path("processingCode")).get("code", "")
@@ -101,8 +103,8 @@ def _ii(element: etree._Element | None) -> str:
     return text or ' nullFlavor="NI"'
 
 
-def _doing(work: Callable[[Node, Request], None]) -> Callable[[Node, Request], Outcome]:
-    def do(node: Node, request: Request) -> Outcome:
+def _doing(work: Callable[[Node, Request], None]) -> Callable[[Node, Request, Access], Outcome]:
+    def do(node: Node, request: Request, access: Access) -> Outcome:
         try:
             work(node, request)
         except RegistryFailure as failure:
@@ -179,6 +181,7 @@ def _transaction(name: str, work: Callable[[Node, Request], None]) -> Transactio
         streams=False,
         fails_softly=False,
         read=read,
+        asks=always(Action.ADMINISTER),
         do=_doing(work),
         write=write,
         refuse=refuse,

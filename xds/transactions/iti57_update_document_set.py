@@ -6,30 +6,41 @@ ITI-92 is the same for document entries of one community, so its module takes `r
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 
-from xds.errors import RegistryFailure
+from xds.access.gate import Access
+from xds.access.policy import Action
 from xds.metadata import names, updates
 from xds.metadata.ebrim import read_object_list
 from xds.metadata.updates import Update, UpdateTransaction
 from xds.transactions import iti42_register_document_set as iti42
 from xds.transactions.schema import required
-from xds.transactions.transaction import Node, Transaction
+from xds.transactions.transaction import Node, Transaction, always
 from xds.transport.message import Message
 
 
-def read(message: Message, *, transaction: UpdateTransaction) -> Update:
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """An update that is valid by itself, and what it should have said otherwise."""
+
+    update: Update
+    remarks: iti42.Remarks
+
+
+def read(node: Node, message: Message, *, transaction: UpdateTransaction) -> Requested:
     """The update, valid by itself. Raises RegistryFailure with all its errors."""
     objects = read_object_list(required(message.body, iti42.OBJECT_LIST))
-    errors = updates.check(objects, transaction=transaction)
-    if errors:
-        raise RegistryFailure(*errors)
-    return updates.update(objects, transaction=transaction)
+    errors = updates.check(objects, transaction=transaction, codes=node.codes)
+    remarks = iti42.valid(errors, message.reference)
+    return Requested(updates.update(objects, transaction=transaction), remarks)
 
 
-def do(node: Node, request: Update) -> None:
+def do(node: Node, request: Requested, access: Access) -> iti42.Remarks:
     """Carry it out in one transaction; an identical repeat changes nothing and succeeds."""
-    node.registry.update(request)
+    iti42.check_patient(request.update.content, access)
+    node.registry.update(request.update, access.visibility)
+    return request.remarks
 
 
 TRANSACTION = Transaction(
@@ -40,6 +51,7 @@ TRANSACTION = Transaction(
     streams=False,
     fails_softly=True,
     read=partial(read, transaction="ITI-57"),
+    asks=always(Action.UPDATE),
     do=do,
     write=iti42.write,
     refuse=iti42.refuse,

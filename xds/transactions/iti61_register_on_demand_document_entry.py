@@ -16,6 +16,7 @@ TRANSACTION = Transaction(
     streams=False,
     fails_softly=True,
     read=partial(iti42.read, transaction="ITI-61"),
+    asks=iti42.TRANSACTION.asks,
     do=iti42.do,
     write=iti42.write,
     refuse=iti42.refuse,

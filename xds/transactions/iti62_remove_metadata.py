@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from xds.access.gate import Access
+from xds.access.policy import Action
 from xds.errors import RegistryError, RegistryFailure
 from xds.metadata import names
 from xds.transactions import iti42_register_document_set as iti42
 from xds.transactions.rules import broken
-from xds.transactions.transaction import Node, Transaction
+from xds.transactions.transaction import Node, Transaction, always
 from xds.transport.message import Message
 
 _REFERENCES = f"{{{names.RIM}}}ObjectRefList/{{{names.RIM}}}ObjectRef"
 
 
-def read(message: Message) -> tuple[str, ...]:
+def read(node: Node, message: Message) -> tuple[str, ...]:
     """The ids as sent, in their order. Raises RegistryFailure when there are none, or more is asked."""
     ids = tuple(element.get("id", "") for element in message.body.iterfind(_REFERENCES))
     errors: list[RegistryError] = []
@@ -25,9 +27,9 @@ def read(message: Message) -> tuple[str, ...]:
     return ids
 
 
-def do(node: Node, request: tuple[str, ...]) -> None:
+def do(node: Node, request: tuple[str, ...], access: Access) -> None:
     """Remove them in one transaction. The documents stay in their repository until ITI-86 removes them."""
-    node.database.transact(lambda connection: node.registry.remove(connection, request))
+    node.database.transact(lambda connection: node.registry.remove(connection, request, access.visibility))
 
 
 TRANSACTION = Transaction(
@@ -38,7 +40,8 @@ TRANSACTION = Transaction(
     streams=False,
     fails_softly=True,
     read=read,
+    asks=always(Action.DELETE),
     do=do,
-    write=iti42.write,
+    write=iti42.written,
     refuse=iti42.refuse,
 )

@@ -12,13 +12,16 @@ from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import Final
 
+from xds.access.gate import Access
+from xds.access.policy import Action
 from xds.errors import RegistryError
 from xds.metadata import names
+from xds.registry.sight import Sight
 from xds.transactions import iti42_register_document_set as iti42
 from xds.transactions import iti43_retrieve_document_set as iti43
 from xds.transactions.responses import registry_response
 from xds.transactions.rules import broken
-from xds.transactions.transaction import Body, Node, Transaction, log_refusal
+from xds.transactions.transaction import Body, Node, Transaction, always, log_refusal
 
 log = logging.getLogger("xds")
 
@@ -35,10 +38,12 @@ class Removed:
     reference: str
 
 
-def do(node: Node, request: iti43.Retrieve) -> Removed:
+def do(node: Node, request: iti43.Retrieve, access: Access) -> Removed:
     """Remove each document; one that cannot be has its own error and does not hinder the others."""
     repository = node.repository
     own = [r.document_unique_id for r in request.requests if r.repository_unique_id == repository.unique_id]
+    sight = node.registry.sight(own, access.visibility)
+    own = [each for each in own if sight[each] is Sight.OPEN]
     keys = node.database.transact(lambda connection: repository.withdraw(connection, own))
     kept = set()
     for unique_id, key in keys.items():
@@ -82,6 +87,7 @@ TRANSACTION = Transaction(
     streams=False,
     fails_softly=True,
     read=iti43.read,
+    asks=always(Action.DELETE),
     do=do,
     write=write,
     refuse=iti42.refuse,

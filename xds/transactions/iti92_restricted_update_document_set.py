@@ -6,21 +6,22 @@ from __future__ import annotations
 
 from functools import partial
 
+from xds.access.gate import Access
+from xds.access.policy import Action
 from xds.errors import RegistryFailure
 from xds.metadata import names
-from xds.metadata.updates import Update
 from xds.registry.update_rules import broken
 from xds.transactions import iti42_register_document_set as iti42
 from xds.transactions import iti57_update_document_set as iti57
-from xds.transactions.transaction import Node, Transaction
+from xds.transactions.transaction import Node, Transaction, always
 
 
-def do(node: Node, request: Update) -> None:
+def do(node: Node, request: iti57.Requested, access: Access) -> iti42.Remarks:
     """Carry it out in one transaction, when it is meant for this community; it is not forwarded."""
-    the_set = request.content.submission_set
+    the_set = request.update.content.submission_set
     if not node.registry.options.is_home(the_set.home or ""):
         raise RegistryFailure(broken("restricted-home", f"{the_set.entry_uuid}/homeCommunityId"))
-    iti57.do(node, request)
+    return iti57.do(node, request, access)
 
 
 TRANSACTION = Transaction(
@@ -31,6 +32,7 @@ TRANSACTION = Transaction(
     streams=False,
     fails_softly=True,
     read=partial(iti57.read, transaction="ITI-92"),
+    asks=always(Action.UPDATE),
     do=do,
     write=iti42.write,
     refuse=iti42.refuse,

@@ -85,7 +85,7 @@ def keep(node: Node, entry: DocumentEntry, made: Made) -> StoredDocument:
         current = snapshots.current(connection, latest.entry_uuid, repository.unique_id)
         if current is None or not current.has(unique_id):
             registered = _submission(latest, made, unique_id, repository.unique_id, current)
-            node.registry.register(connection, node.registry.prepare(registered))
+            node.registry.register(connection, node.registry.prepare(registered), EVERYTHING)
 
     stored = repository.find([unique_id])
     if not stored or repository.damaged([document]) or not is_current():

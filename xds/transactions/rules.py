@@ -134,6 +134,12 @@ RULES: Final[Mapping[str, Rule]] = {
         "ITI TF-2 3.43.4.1.3",
         Code.DOCUMENT_UNIQUE_ID_ERROR,
     ),
+    "retrieve-blocked": Rule(
+        "Access denied for the document: the patient has blocked it (sperret). It is opened with consent"
+        " to blocked data, or in an emergency, and then logged.",
+        "norwegian-profile 3.6",
+        Code.REPOSITORY_ERROR,
+    ),
     "retrieve-intact": Rule(
         "The document's bytes are damaged or missing here, so they are not handed out: tell the"
         " operator of this node, with the reference number.",

@@ -1,7 +1,7 @@
 """What an IHE transaction is here: a declared record, and the parts of the node it works with.
 
 Each module of this package declares one `Transaction`; app.py runs it: read, do, write, with the gates
-between. Nothing here knows HTTP, and nothing but the four functions of a transaction knows what it is about.
+between. Nothing here knows HTTP, and nothing but the functions of a transaction knows what it is about.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from xds.access.gate import Access
+from xds.access.policy import Action
 from xds.errors import RegistryError
+from xds.metadata.code_rules import CodeRules
 from xds.registry.registry import Registry
 from xds.repository.documents import Repository
 from xds.repository.on_demand import OnDemand
@@ -28,13 +31,15 @@ Body = tuple[Piece, ...]
 class Node:
     """The parts of one node, wired by app.py.
 
-    `namespaces`: the OID of each assigning authority that HL7 v2 names by a namespaceID.
+    `codes`: which codes are accepted. `namespaces`: the OID of each assigning authority that HL7 v2 names by
+    a namespaceID.
     """
 
     database: Database
     registry: Registry
     repository: Repository
     limits: Limits
+    codes: CodeRules
     on_demand: OnDemand | None = None
     namespaces: Mapping[str, str] = field(default_factory=dict)
 
@@ -50,9 +55,10 @@ class Transaction:
     with all its errors, and not as a SOAP fault. `binary` is the only element, `{namespace}name`, in which
     an xop:Include may stand; empty: none.
 
-    `read` takes a Message whose Body follows the schema and gives plain data, checked as far as it can be by
-    itself. `do` takes the node and that data, works, and gives a result; when it returns, what it wrote is
-    committed. `write` takes the result and gives the Body's content; `refuse` gives that of a failure, from
+    `read` takes the node and a Message whose Body follows the schema and gives plain data, checked as far as
+    it can be by itself. `asks` says what that data asks to do, for gate 2. `do` takes the node, that data and
+    what the caller may see, works, and gives a result; when it returns, what it wrote is committed. `write`
+    takes the result and gives the Body's content; `refuse` gives that of a failure, from
     all errors and the request's reference number. `read` and `do` raise RegistryFailure with every error
     they find. OSError and OperationalError are answered as a node that is full or busy when that is what
     they say; whatever else is raised becomes a SOAP fault in the endpoint.
@@ -64,11 +70,17 @@ class Transaction:
     element: str
     streams: bool
     fails_softly: bool
-    read: Callable[[Message], Any]
-    do: Callable[[Node, Any], Any]
+    read: Callable[[Node, Message], Any]
+    asks: Callable[[Any], Action]
+    do: Callable[[Node, Any, Access], Any]
     write: Callable[[Any], Body]
     refuse: Callable[[Sequence[RegistryError], str], Body]
     binary: str = ""
+
+
+def always(action: Action) -> Callable[[Any], Action]:
+    """`asks` of a transaction that does one thing, whatever is in it."""
+    return lambda _: action
 
 
 def log_refusal(reference: str, number: str, errors: Sequence[RegistryError]) -> None:

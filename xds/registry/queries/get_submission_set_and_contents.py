@@ -39,7 +39,7 @@ def statement(shape: Shape) -> CompoundSelect[Any]:
     """Uses uq_submission_set_uuid or uid_claim, ix_association_source, and each entry_uuid index."""
     view = shape.view
     status = shape.where(ASSOCIATION_STATUS)
-    the_set = step(set_ids().where(*shape.where(SET_BY_UUID, SET_BY_UNIQUE_ID)), "the_set")
+    the_set = step(set_ids(view).where(*shape.where(SET_BY_UUID, SET_BY_UNIQUE_ID)), "the_set")
     members = step(
         links(view, a.c.entry_uuid, a.c.target_uuid).where(
             a.c.source_uuid.in_(select(the_set.c.entry_uuid)), IS_MEMBERSHIP, *status

@@ -26,7 +26,7 @@ def statement(shape: Shape) -> CompoundSelect[Any]:
         links(view, a.c.entry_uuid, a.c.source_uuid).where(*shape.where(), IS_MEMBERSHIP), "memberships"
     )
     # A folder has members too, so the source is looked at.
-    sets = step(set_ids().where(s.c.entry_uuid.in_(select(memberships.c.source_uuid))), "sets")
+    sets = step(set_ids(view).where(s.c.entry_uuid.in_(select(memberships.c.source_uuid))), "sets")
     ids = select(sets.c.entry_uuid)
     return union_all(
         set_rows(view).where(s.c.entry_uuid.in_(ids)),

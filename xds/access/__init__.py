@@ -1,0 +1,1 @@
+"""GATE 2: what may the caller see and do?"""
