@@ -22,7 +22,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from bench import content, floor, messages, servers
+from bench import access, content, floor, messages, servers
 from bench.measure import Act, Case, Result, compare, in_turn, measure, same
 from bench.messages import Request
 from bench.servers import Connection, on_the_wire
@@ -100,6 +100,12 @@ class Bench:
             "the same ticket": (in_turn(repeated), self._ask_guarded),
             "a new ticket": (fresh, self._ask_guarded),
         }
+
+    def access(self) -> dict[str, Act]:
+        """FindDocuments, 500, in process: without access rules, and as callers whom they are about."""
+        acts, end = access.acts(self._copy, self._filled.patients[500][:_VARIETY])
+        self._stack.callback(end)
+        return acts
 
     def _query(self, name: str, count: int, requests: list[Request], sql: str, arguments: list[Any]) -> Case:
         reply = self._checked(requests[0])
@@ -252,14 +258,22 @@ def main() -> int:
         for case in bench.cases():
             results.append(measure(case, arguments.seconds, arguments.rounds))
             print(_line(results[-1]), flush=True)
-        tickets = compare(bench.tickets(), arguments.seconds, arguments.rounds)
-        print("\nFindDocuments, 50     p50 ms  ratio")
-        for name, (p50, ratio) in tickets.items():
-            print(f"{name:20}{p50:8.2f}{ratio:7.2f}", flush=True)
+        compared = {}
+        for what, title, acts in (
+            ("tickets", "FindDocuments, 50", bench.tickets),
+            ("access", "FindDocuments, 500", bench.access),
+        ):
+            compared[what] = compare(acts(), arguments.seconds, arguments.rounds)
+            print(f"\n{title:20}  p50 ms  ratio")
+            for name, (p50, ratio) in compared[what].items():
+                print(f"{name:20}{p50:8.2f}{ratio:7.2f}", flush=True)
     figures |= {
         "documents": filled.documents,
         "results": [asdict(each) for each in results],
-        "tickets": {name: {"p50": p50, "ratio": ratio} for name, (p50, ratio) in tickets.items()},
+        **{
+            what: {name: {"p50": p50, "ratio": ratio} for name, (p50, ratio) in rows.items()}
+            for what, rows in compared.items()
+        },
     }
     path = arguments.json or _RESULTS / f"{now:%Y-%m-%dT%H%M%S}.json"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -26,10 +26,16 @@ from xds.store.database import Database
 
 _PERSON: Final = Identifier("12867012107", "2.16.578.1.12.4.1.4.1")
 _ROLE: Final = Code("LE", "2.16.578.1.12.4.1.1.9060")
+#: The patient has consented that blocked documents are seen too.
+_CONSENT: Final = "2.16.578.1.12.4.1.7.2.1.5"
 
 
 def acts(database_path: Path, pids: Sequence[str]) -> tuple[dict[str, Act], Callable[[], None]]:
-    """FindDocuments of these patients: without rules, as a clinician, in an emergency; and the end."""
+    """FindDocuments of these patients: without rules, as different clinicians; and the end.
+
+    One document of fifty is blocked. In an emergency nothing is asked but whose it is; with consent each
+    document is asked whether it is masked, and none is; without, the blocked ones are masked.
+    """
     database = Database(f"sqlite:///{database_path}")
     registry = Registry(database, Options(patients="open"))
     policies = PolicyFile(None).policies
@@ -46,21 +52,22 @@ def acts(database_path: Path, pids: Sequence[str]) -> tuple[dict[str, Act], Call
         for some in registry.query(query, visibility).elements:
             b"".join(some)
 
-    def asking(purpose: str) -> Callable[[str], None]:
-        def ask(pid: str) -> None:
-            access = gate.access(_clinician(pid, purpose), Action.READ_LIST, "ITI-18", "bench")
-            find(pid, access.visibility)
+    def asking(purpose: str, acp: str = "") -> Act:
+        def ask(asked: tuple[str, Caller]) -> None:
+            pid, caller = asked
+            find(pid, gate.access(caller, Action.READ_LIST, "ITI-18", "bench").visibility)
 
-        return ask
+        return in_turn([(pid, _clinician(pid, purpose, acp)) for pid in pids]), ask
 
     return {
         "no access rules": (in_turn(pids), lambda pid: find(pid, EVERYTHING)),
-        "clinician": (in_turn(pids), asking("TREAT")),
-        "clinician, emergency": (in_turn(pids), asking("ETREAT")),
+        "in an emergency": asking("ETREAT"),
+        "with consent": asking("TREAT", _CONSENT),
+        "some are masked": asking("TREAT"),
     }, database.close
 
 
-def _clinician(pid: str, purpose: str) -> Caller:
+def _clinician(pid: str, purpose: str, acp: str) -> Caller:
     patient = CX.parse(pid)
     return Caller(
         kind=CallerKind.PERSONNEL,
@@ -73,5 +80,6 @@ def _clinician(pid: str, purpose: str) -> Caller:
         role=_ROLE,
         purpose=Code(purpose, "2.16.840.1.113883.1.11.20448"),
         patient=Identifier(patient.id, patient.authority),
+        acp=acp,
         security_level=4,
     )

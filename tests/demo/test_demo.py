@@ -54,8 +54,8 @@ def test_the_demo_goes_the_whole_way_and_leaves_nothing(tmp_path: Path, environm
     done = subprocess.run(COMMAND, env=environment, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    steps = re.findall(r"^(\d)\. (.+?)  \(\d+ ms\)$", done.stdout, re.MULTILINE)
-    assert [int(number) for number, _ in steps] == list(range(1, 10))
+    steps = re.findall(r"^(\d+)\. (.+?)  \(\d+ ms\)$", done.stdout, re.MULTILINE)
+    assert [int(number) for number, _ in steps] == list(range(1, 14))
     for (_, told), begins in zip(
         steps,
         (
@@ -65,6 +65,10 @@ def test_the_demo_goes_the_whole_way_and_leaves_nothing(tmp_path: Path, environm
             "Replaced the text note",
             "Found them",
             "Fetched the PDF",
+            "Submitted two that are not for all",
+            "Asked as the clinician: the blocked one is listed without its content, and not given out",
+            "Asked as a clinician in an emergency: it is opened",
+            "Asked as the patient: the one that is kept from them is not there",
             "Asked without a ticket: refused",
             "Asked with the same ticket, one letter of it altered: refused",
             "Stopped the node",

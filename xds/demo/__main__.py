@@ -1,8 +1,9 @@
 """`python -m xds.demo`, or `make demo`: the whole way of a document, on this machine, in a few seconds.
 
 Starts a node that answers nobody without a security ticket, submits three documents for a patient who does
-not exist, replaces one, finds them, fetches one and compares the bytes, telling each step in plain words. It
-must leave nothing behind: no process, and no file but with --keep.
+not exist, replaces one, finds them, fetches one and compares the bytes; then submits two that are not for
+everyone, and asks for them as several people. It tells each step in plain words, and must leave nothing
+behind: no process, and no file but with --keep.
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ SOURCE_ID: Final = "2.16.578.1.12.4.5.480.1.2"
 DISCHARGE_LETTER: Final = Code("A03-2", DOCUMENT_TYPES, "Epikrise")
 OUTPATIENT_NOTE: Final = Code("B03-2", DOCUMENT_TYPES, "Poliklinisk notat")
 NOTE: Final = Code("B02-2", DOCUMENT_TYPES, "Journalnotat")
+#: Sperring og nekting av dokumenter (Volven 9603).
+BLOCKED: Final = Code("NORS", "2.16.578.1.12.4.1.1.9603", "Sperret")
+REFUSED: Final = Code("NORN_FFL", "2.16.578.1.12.4.1.1.9603", "Nektet, fare for liv")
 AUTHOR: Final = Author("^Fjell^Tuva", ("Eksempelsykehuset",))
 
 _NEXT: Final = """\
@@ -128,6 +132,30 @@ def run(folder: Path) -> None:
             f"Fetched the PDF (ITI-43): {fetched.size} bytes, the same, byte for byte (SHA-1 {fetched.sha1})."
         )
 
+        confidential = [
+            _document(b"Samtale.", "text/plain", NOTE, "Samtale", now, confidentiality_codes=(BLOCKED,)),
+            _document(b"Vurdering.", "text/plain", NOTE, "Vurdering", now, confidentiality_codes=(REFUSED,)),
+        ]
+        blocked, refused = client.send(
+            build(confidential, patient_id=subject.id, source_id=SOURCE_ID)
+        ).entry_uuids
+        steps.done(
+            "Submitted two that are not for all: one that the patient has blocked, one kept from the patient."
+        )
+        _expect_sight(client, subject.id, (blocked, "Sperret", False), (refused, "Vurdering", True))
+        steps.done(
+            "Asked as the clinician: the blocked one is listed without its content, and not given out."
+        )
+        emergency = service.saml("personnel", patient=subject.id, purpose="ETREAT")
+        with Client(node.url, ticket=emergency) as opened:
+            _expect_sight(opened, subject.id, (blocked, "Samtale", True), (refused, "Vurdering", True))
+        steps.done("Asked as a clinician in an emergency: it is opened, and the node's log says so.")
+        with Client(node.url, ticket=service.saml("citizen", person=subject.number)) as citizen:
+            _expect_sight(citizen, subject.id, (blocked, "Samtale", True), (refused, None, False))
+        steps.done(
+            "Asked as the patient: the one that is kept from them is not there at all, not by its id either."
+        )
+
         _expect_refusal(node.url, "", subject.id)
         steps.done("Asked without a ticket: refused.")
         _expect_refusal(node.url, ticket.replace("Tuva Fjell", "Tuva Fjelt", 1), subject.id)
@@ -137,6 +165,27 @@ def run(folder: Path) -> None:
     steps.done("Stopped the node.")
     print()
     print(_NEXT.format(patient=subject.number))
+
+
+def _expect_sight(client: Client, patient_id: str, *expected: tuple[str, str | None, bool]) -> None:
+    """Each document, by its entryUUID, is listed with this title (None: not at all) and given out or not."""
+    listed = {entry.entry_uuid: entry for entry in client.find(patient_id)}
+    for uuid, title, is_given in expected:
+        entry = listed.get(uuid)
+        if (entry and entry.title) != title or bool(client.get_documents(uuid)) != (entry is not None):
+            raise DemoFailed("The registry showed somebody another list than the access rules say.")
+        if entry is not None and _is_given(client, entry) != is_given:
+            raise DemoFailed("The repository gave out what the access rules keep, or kept what they give.")
+
+
+def _is_given(client: Client, entry: DocumentEntry) -> bool:
+    with tempfile.TemporaryDirectory(prefix="xds-demo-") as folder:
+        try:
+            return bool(client.fetch([entry], into=Path(folder)))
+        except ClientError as error:
+            if "blocked" in str(error):
+                return False
+            raise
 
 
 def _expect_refusal(url: str, ticket: str, patient_id: str) -> None:
