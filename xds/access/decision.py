@@ -7,7 +7,7 @@ Norwegian days: a birthday begins at midnight in Oslo.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import lru_cache
@@ -80,7 +80,7 @@ def decide(
         settings=tuple(
             each
             for each in known.settings
-            if each.whom in words or (each.kind == schema.RELEASE and rule.delays)
+            if _is_against(each.whom, words) or (each.kind == schema.RELEASE and rule.delays)
         ),
         all_refused=known.all_refused and bool(rule.hides_all),
         oldest=_oldest(table, situation.day)
@@ -139,7 +139,19 @@ def _words(caller: Caller, rule: Rule) -> frozenset[str]:
             for number in map(_number, (caller.organisation, caller.unit, caller.department))
             if number
         )
+        # Whoever does not say who they are may be the one who is meant.
+        words.update(each for each in ("hpr:", "organisation:") if not any(map(_begins(each), words)))
     return frozenset(words)
+
+
+def _begins(with_this: str) -> Callable[[str], bool]:
+    return lambda word: word.startswith(with_this)
+
+
+def _is_against(whom: str, words: frozenset[str]) -> bool:
+    """Whether a setting against `whom` is against a caller of these words; `hpr:` is any such number."""
+    kind, colon, _ = whom.partition(":")
+    return whom in words or kind + colon in words
 
 
 def _number(unit: Unit | None) -> str:
@@ -186,7 +198,9 @@ def reasons(decision: Decision, entry: Entry) -> list[Reason]:
     rule = decision.rule
     if rule is None or rule.deny:
         return [Reason(True, "no-rule" if rule is None else "denied")]
-    found = [Reason(True, each.name or "") for each in rule.hides & entry.restrictions]
+    # What refuses all hides itself, even when it came after the look at the patient.
+    hides = rule.hides | rule.hides_all
+    found = [Reason(True, each.name or "") for each in hides & entry.restrictions]
     if decision.all_refused:
         found.append(Reason(True, "all-refused"))
     if rule.delays & entry.restrictions and not _is_released(decision, entry):

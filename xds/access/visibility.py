@@ -43,7 +43,8 @@ def visibility_of(decision: Decision, keys: Sequence[int] | None, codes: Codes) 
         values["access_patients"] = [] if decision.all_refused else list(keys)
     if rule.hides:
         shape.append("hides")
-        values["access_hides"] = int(rule.hides)
+        # What refuses all hides itself, even when it came after the look at the patient.
+        values["access_hides"] = int(rule.hides | rule.hides_all)
         hiding.append(lambda d: _has_none(d, "access_hides"))
     kinds = {each.kind for each in decision.settings}
     if rule.delays:

@@ -27,7 +27,7 @@ from xds.registry.objects import UUIDS, fetch
 from xds.registry.queries.matches import document_unique_id
 from xds.registry.rows import open_ids
 from xds.registry.view import Visibility
-from xds.store.schema import document_entry
+from xds.store.schema import document_entry, uid_claim
 
 
 class Sight(Enum):
@@ -50,14 +50,19 @@ def open_among(connection: Connection, visibility: Visibility, uuids: Iterable[b
 def documents_by_key(visibility: Visibility) -> Select[Any]:
     """(uid_key, listed, opened) of every entry of the caller's patients with one of the uniqueIds' `keys`.
 
-    Uses the indexes of GetDocuments.
+    Whose document it is says the claim on its uniqueId, which came with the bytes: who registers it again for
+    somebody else gets no further. Uses the indexes of GetDocuments, and uid_claim's key.
     """
     rows = select(
         document_entry.c.uid_key,
         _number(visibility.listed(document_entry)).label("listed"),
         _number(visibility.opened(document_entry)).label("opened"),
     ).where(document_unique_id().condition("keys"))
-    return rows if visibility.owner is None else rows.where(visibility.owner(document_entry.c.patient_pk))
+    if visibility.owner is None:
+        return rows
+    return rows.join(uid_claim, uid_claim.c.key == document_entry.c.uid_key).where(
+        visibility.owner(document_entry.c.patient_pk), visibility.owner(uid_claim.c.patient_pk)
+    )
 
 
 def _number(conditions: Iterable[ColumnElement[bool]]) -> ColumnElement[int]:

@@ -9,7 +9,7 @@ ID = "urn:uuid:12941a89-e02e-4be5-967c-ce4bfc8fe492"
 NAME = "FindDocumentsByReferenceId"
 #: The text asks for equality and its footnote 5 for LIKE, which is the wider: an id without % and _ is exact.
 REFERENCE_ID = Parameter(
-    "$XDSDocumentEntryReferenceIdList", like_facet(d, "r"), required=True, many=True, repeat=True
+    "$XDSDocumentEntryReferenceIdList", like_facet(d, "r"), required=True, many=True, repeat=True, masked=True
 )
 PARAMETERS = (*find_documents.PARAMETERS, REFERENCE_ID)
 CHOICES = ()

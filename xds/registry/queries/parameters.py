@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import BindParameter, ColumnElement, bindparam, true
+from sqlalchemy import BindParameter, ColumnElement, bindparam, false, true
 
 from xds.errors import DataTypeError, RegistryError, RegistryFailure
 from xds.metadata.model import Slot
@@ -21,6 +21,7 @@ from xds.registry.queries.matches import Match
 from xds.registry.rules import broken
 from xds.registry.view import View, Visibility
 from xds.store.codes import Codes
+from xds.store.schema import document_entry
 
 #: A statement can hold so many values, and so many conditions of one parameter.
 MOST_VALUES: Final = 8_192
@@ -65,6 +66,7 @@ class Parameter:
 
     `many`: several values mean OR. `repeat`: the Slot may be repeated, which means AND.
     `default`: what holds when the parameter is absent. `level`: the $MetadataLevel that it needs.
+    `masked`: it asks for what masking hides, so no masked entry may answer it (registry/masking.py).
     """
 
     name: str
@@ -74,6 +76,7 @@ class Parameter:
     repeat: bool = False
     default: tuple[str, ...] = ()
     level: int = 1
+    masked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +106,16 @@ class Shape:
 
     def where(self, *parameters: Parameter) -> list[ColumnElement[bool]]:
         """The conditions of these parameters as far as they are given; of all that are given without any."""
-        return [
+        given = [(each, count) for each, count in self.given if not parameters or each in parameters]
+        conditions = [
             parameter.match.condition(_bind_name(parameter, index))
-            for parameter, count in self.given
-            if not parameters or parameter in parameters
+            for parameter, count in given
             for index in range(count)
         ]
+        is_masked = self.view.visibility.masked
+        if is_masked is not None and any(parameter.masked for parameter, _ in given):
+            conditions.append(is_masked(document_entry).is_(false()))
+        return conditions
 
     def has(self, parameter: Parameter) -> bool:
         """Whether the parameter is given."""

@@ -53,7 +53,9 @@ DOCUMENT_TYPE: Final = Parameter(
 AVAILABILITY: Final = Parameter(
     "$XDSDocumentEntryDocumentAvailability", name_in(d.c.availability, AVAILABILITIES), many=True
 )
-FORMAT_CODE: Final = Parameter("$XDSDocumentEntryFormatCode", code_in(d.c.format_code), many=True)
+FORMAT_CODE: Final = Parameter(
+    "$XDSDocumentEntryFormatCode", code_in(d.c.format_code), many=True, masked=True
+)
 CONFIDENTIALITY_CODE: Final = Parameter(
     "$XDSDocumentEntryConfidentialityCode", code_facet(d, "c"), many=True, repeat=True
 )
@@ -66,21 +68,27 @@ CLASS_CODE: Final = Parameter("$XDSDocumentEntryClassCode", code_in(unindexed(d.
 FACILITY_CODE: Final = Parameter(
     "$XDSDocumentEntryHealthcareFacilityTypeCode", code_in(unindexed(d.c.facility_code)), many=True
 )
-EVENT_CODE: Final = Parameter("$XDSDocumentEntryEventCodeList", code_facet(d, "e"), many=True, repeat=True)
+EVENT_CODE: Final = Parameter(
+    "$XDSDocumentEntryEventCodeList", code_facet(d, "e"), many=True, repeat=True, masked=True
+)
 EVENT_CODE_LISTED: Final = Parameter(
-    EVENT_CODE.name, code_listed(d, schema.KIND_DOCUMENT_ENTRY, d.c.doc_pk), many=True, repeat=True
+    EVENT_CODE.name,
+    code_listed(d, schema.KIND_DOCUMENT_ENTRY, d.c.doc_pk),
+    many=True,
+    repeat=True,
+    masked=True,
 )
 #: What every query that finds documents asks for, but for the patient and the event codes.
 FIND_FILTERS: Final = (
     DOCUMENT_STATUS,
     DOCUMENT_TYPE,
     CLASS_CODE,
-    Parameter("$XDSDocumentEntryTypeCode", code_in(d.c.type_code), many=True),
-    Parameter("$XDSDocumentEntryPracticeSettingCode", code_in(d.c.practice_code), many=True),
+    Parameter("$XDSDocumentEntryTypeCode", code_in(d.c.type_code), many=True, masked=True),
+    Parameter("$XDSDocumentEntryPracticeSettingCode", code_in(d.c.practice_code), many=True, masked=True),
     FACILITY_CODE,
     CONFIDENTIALITY_CODE,
     FORMAT_CODE,
-    Parameter("$XDSDocumentEntryAuthorPerson", like_facet(d, "a"), many=True),
+    Parameter("$XDSDocumentEntryAuthorPerson", like_facet(d, "a"), many=True, masked=True),
     Parameter("$XDSDocumentEntryCreationTimeFrom", time_from(d.c.creation_time)),
     Parameter("$XDSDocumentEntryCreationTimeTo", time_to(d.c.creation_time)),
     Parameter("$XDSDocumentEntryServiceStartTimeFrom", time_from(d.c.service_start)),
