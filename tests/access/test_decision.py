@@ -19,6 +19,7 @@ import pytest
 from sqlalchemy import and_, case, literal_column, select, true
 
 from tests import postgres
+from tests.access import people
 from tests.access.people import (
     ACP,
     ENTERPRISE,
@@ -59,6 +60,8 @@ CITIZEN = Code("13", "1.0.14265.1")
 
 ADULT, CHILD, YOUTH = (person(turning(years)) for years in (40, 5, 14))
 SOMEBODY = person(turning(50))
+#: Another number of the adult's, where they were merged.
+MERGED = person(turning(40), 5)
 DOCUMENT, OTHER_DOCUMENT = b"d" * 16, b"e" * 16
 
 #: A second before NOON, NOON and a second after, as the node writes times.
@@ -231,9 +234,6 @@ def test_without_a_rule_nothing_is_there() -> None:
     assert _why(decision, _entry()) == ["no-rule"]
 
 
-MERGED = person(turning(40), 5)
-
-
 @pytest.mark.parametrize(
     ("kind", "purpose", "rule"),
     [(CallerKind.CITIZEN, CITIZEN, "self-16"), (CallerKind.PERSONNEL, TREAT, "personnel-self")],
@@ -327,11 +327,31 @@ def test_a_block_is_against_those_whom_it_names(whom: str, holds: bool) -> None:
     assert _why(decision, _entry()) == (["block"] if holds else [])
 
 
-def test_a_ticket_without_numbers_meets_no_block_against_a_number() -> None:
-    """A unit of which only the name is known is no organisation, an empty number none that somebody has."""
-    who = _personnel(hpr="", organisation=Unit(None, "Sykehuset"), unit=Unit(Identifier("", ENTERPRISE)))
-    settings = [Setting(BLOCK, each) for each in ("organisation:", "hpr:", f"organisation:{HOSPITAL}")]
-    assert _decide(who, *settings).settings == ()
+#: What a ticket of personnel leaves out, and the blocks that hold then because it might be they.
+NAMELESS = Unit(None, "Sykehuset")
+SILENT: list[tuple[dict[str, Any], set[str]]] = [
+    ({}, set()),
+    ({"hpr": ""}, {"hpr"}),
+    ({"organisation": None, "unit": None, "department": None}, {"organisation"}),
+    (
+        {"organisation": NAMELESS, "unit": Unit(Identifier("", ENTERPRISE)), "department": None},
+        {"organisation"},
+    ),
+    # One unit is enough to say where somebody works.
+    ({"organisation": None, "unit": None}, set()),
+    ({"hpr": "", "organisation": None, "unit": None, "department": None}, {"hpr", "organisation"}),
+]
+
+
+@pytest.mark.parametrize(("change", "meant"), SILENT)
+def test_who_does_not_say_who_they_are_may_be_the_one_who_is_meant(
+    change: Mapping[str, Any], meant: set[str]
+) -> None:
+    """A ticket without an HPR number meets every block against one; so it is with organisations."""
+    numbers = {"hpr": OTHER_HPR, "organisation": OTHER_ORGANISATION, "person": MERGED.value}
+    for kind, number in numbers.items():
+        decision = _decide(replace(DOCTOR, **change), Setting(BLOCK, f"{kind}:{number}"))
+        assert _outcome(decision, _entry()) == ("masked" if kind in meant else "shown"), kind
 
 
 #: The words of refusals -> the rules for which they hold.
@@ -596,9 +616,7 @@ class Mixture:
 
     def _document(self, number: int) -> Any:
         dice = self.dice
-        # NORN_ALL would leave nothing to compare; of the others few, or every document would be hidden.
-        some = [each for each in CONFIDENTIALITY if each.code != "NORN_ALL"]
-        codes = dice.sample(some, dice.choice((0, 1, 1, 1, 2)))
+        codes = dice.sample(CONFIDENTIALITY, dice.choice((0, 1, 1, 1, 2)))
         if dice.random() < 0.3:
             codes = [Code("NORU", REFUSALS), Code("N", LEVELS)]
         slot = dice.choice((None, None, BEFORE, NOW, AFTER))
@@ -654,8 +672,10 @@ class Mixture:
         who, more = WHO[name]
         assert who.patient is not None
         known = self.patients.look(ADULT)
-        # A child's or a youth's documents would be of the same mixes.
-        known = replace(known, pids=frozenset({pid(who.patient)}))
+        assert known.all_refused
+        # A child's or a youth's documents would be of the same mixes. As if NORN_ALL had come just after the
+        # look, because it leaves nothing to compare.
+        known = replace(known, pids=frozenset({pid(who.patient)}), all_refused=False)
         decision = decide(who, known, national_rules(), NOON, TEST | more | options)
         assert _rule(decision) == name
         visibility = visibility_of(decision, known.keys, self.codes)
@@ -717,3 +737,31 @@ def test_the_statement_and_the_reasons_never_differ(mixture: Mixture) -> None:
     assert not wrong, "\n".join([f"{len(wrong)} of {compared}", *wrong[:10]])
     assert outcomes == {"shown", "masked", "hidden"}
     assert mixture.desk.count("privacy_setting") > ROUNDS
+
+
+@pytest.mark.parametrize(
+    ("whom", "missing"), [("hpr:1", {"hpr": ""}), ("organisation:310000000", {"organisation": None})]
+)
+def test_a_caller_without_a_number_may_be_the_one_who_is_meant(whom: str, missing: dict[str, Any]):
+    """Unknown means no: a ticket that says less must not open more."""
+    patient, doctor = people.person(people.turning(50), 3), people.person(people.turning(40))
+    who = people.caller(
+        CallerKind.PERSONNEL,
+        doctor,
+        patient,
+        purpose=Code("TREAT", "2.16.840.1.113883.1.11.20448"),
+        **missing,
+    )
+    known = Known(frozenset({people.pid(patient)}), (1,), (Setting(BLOCK, whom),))
+    decided = decide(who, known, national_rules(), people.NOON, {"environment": "test"})
+    assert [each.whom for each in decided.settings] == [whom]
+
+
+def test_what_refuses_all_hides_itself_when_it_came_after_the_look():
+    """The patient was looked up a moment before such a document was registered."""
+    citizen = people.person(people.turning(50))
+    who = people.caller(CallerKind.CITIZEN, citizen, citizen, purpose=Code("13", "1.0.14265.1"))
+    known = Known(frozenset({people.pid(citizen)}), (1,))
+    decided = decide(who, known, national_rules(), people.NOON, {"environment": "test"})
+    entry = Entry(Restriction.NORN_ALL, None, b"", frozenset(), "A00-1", None)
+    assert [each.what for each in reasons(decided, entry)] == ["NORN_ALL"]

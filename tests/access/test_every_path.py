@@ -508,3 +508,52 @@ def test_the_ticket_is_for_one_patient(walk: Walk):
     reply = walk.ask(ticket, "ITI-51", several)
     assert [(each.code, each.rule) for each in reply.errors] == [("XDSRegistryError", "access-patient")]
     assert b"ExtrinsicObject" not in reply.body
+
+
+def test_a_blocked_document_is_not_fetched_as_somebody_elses(walk: Walk):
+    """Registered again for another patient, by uniqueId, hash and size of the masked entry: its bytes stay
+    with whom they came for, and the true record is as it was.
+    """
+    record, another = Record(_patient(16), BLOCKED), Record(_patient(17), NORMAL)
+    walk.file(record, *record.filings)
+    secret = record.secrets[0]
+    false = Marked(
+        id=m.new_uuid(),
+        patient=another.pid,
+        unique_id=secret.unique_id,
+        mime_type="text/plain",
+        slots={"hash": secret.sha1, "size": str(len(secret.content))},
+    )
+    ticket = walk.service.saml("personnel", patient=another.patient)
+    assert walk.ask(ticket, "ITI-42", m.register([false], None, another.pid)).outcome == SUCCESS
+    reply = walk.ask(ticket, "ITI-43", m.retrieve(secret.unique_id))
+    assert (reply.documents(), [each.rule for each in reply.errors]) == ({}, ["retrieve-document"])
+    seeing = walk.service.saml("personnel", patient=record.patient, purpose="ETREAT")
+    assert walk.ask(seeing, "ITI-43", m.retrieve(secret.unique_id)).documents() == {
+        secret.unique_id: secret.content
+    }
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [
+        ("TypeCode", "('A03-2^^2.16.578.1.12.4.1.1.9602')"),
+        ("PracticeSettingCode", "('S03^^2.16.578.1.12.4.1.1.8655')"),
+        ("FormatCode", "('urn:ihe:iti:xds:2017:mimeTypeSufficient^^1.3.6.1.4.1.19376.1.2.3')"),
+        ("AuthorPerson", f"('%{m.FAMILY}%')"),
+    ],
+)
+def test_a_filter_does_not_ask_a_masked_entry_what_it_hides(parameter: str, value: str, walk: Walk):
+    """Else an author's name could be read letter by letter; a filter on what is shown finds it."""
+    record = Record(_patient(18 + len(parameter)), BLOCKED)
+    walk.file(record, *record.filings)
+    ticket = walk.service.saml("personnel", patient=record.patient)
+    asked = {"$XDSDocumentEntryPatientId": f"'{record.pid}'", "$XDSDocumentEntryStatus": f"('{m.APPROVED}')"}
+
+    def found(more: Mapping[str, str]) -> set[str]:
+        reply = walk.ask(ticket, "ITI-18", m.query(m.FIND_DOCUMENTS, asked | dict(more)))
+        return {each.get("id") for each in reply.content().iter("{*}ExtrinsicObject")}
+
+    masked = {each.id for each in record.secrets}
+    assert found({f"$XDSDocumentEntry{parameter}": value}) == set(record.open.uuids)
+    assert found({"$XDSDocumentEntryClassCode": "('A00-1^^2.16.578.1.12.4.1.1.9602')"}) & masked
