@@ -686,7 +686,7 @@ class Mixture:
                 row.release_time,
                 bytes(row.logical_uuid),
                 frozenset(facet_values(row.facets, "o")),
-                self.codes.word(row.class_code),
+                self.codes.word(row.class_code).text,
                 row.service_start,
             )
             said = "shown" if row.opened else "masked" if row.listed else "hidden"

@@ -234,16 +234,17 @@ def test_the_strictest_entry_of_a_document_decides(
         assert seen(desk, BOTH, number) == [expected]
 
 
-def test_another_patients_entry_of_the_same_document_does_not_count(desk: Desk) -> None:
-    """Neither opens it nor closes it: what is registered of Bo is nothing that Anna's caller can tell."""
+def test_a_document_is_of_whoever_it_was_registered_for_first(desk: Desk) -> None:
+    """Another patient's entry of the same bytes neither opens them to others nor closes them to hers."""
     anna, bo = key_of(desk, ANNA), key_of(desk, BO)
     whose = {"patient_id": BO, "source_patient_id": BO, "source_patient_info": ()}
     register(desk, document(uuid(51), 51, confidentiality_codes=(s.NORMAL,)))
     register(desk, document(uuid(52), 51, confidentiality_codes=(s.BLOCKED,), **whose))
     assert seen(desk, of(anna, mask=True), 51) == [OPEN]
-    assert seen(desk, of(bo, mask=True), 51) == [MASKED]
+    assert seen(desk, of(bo), 51) == seen(desk, of(bo, mask=True), 51) == [HIDDEN]
     assert seen(desk, of(anna, bo, mask=True), 51) == [MASKED]
     assert seen(desk, MASKING, 51) == [MASKED]
+    assert opened(desk, of(bo), (uuid(51), uuid(52))) == [uuid(52)]
 
 
 def test_the_newest_version_decides_about_the_bytes(desk: Desk) -> None:

@@ -30,7 +30,7 @@ def test_a_word_has_one_number_in_every_process(database: Database) -> None:
     assert len(set(first.values())) == 3
     other = Codes(database)
     assert other.numbers([Word("A", "1.2")]) == [first[Word("A", "1.2")]]
-    assert other.word(first[Word("A", "1.3")]) == "A"
+    assert other.word(first[Word("A", "1.3")]) == Word("A", "1.3")
     assert intern(database, other, ("A", "1.2")) == {Word("A", "1.2"): first[Word("A", "1.2")]}
 
 

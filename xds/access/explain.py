@@ -18,7 +18,7 @@ from xds.access.decision import Decision, Entry, Reason, decide, reasons, situat
 from xds.access.known import Known, Patients
 from xds.access.policy import Action, Policies
 from xds.access.rule_table import Relation, RuleTable, Situation
-from xds.access.visibility import visibility_of
+from xds.access.visibility import DOCUMENT_TYPES_NAMES, visibility_of
 from xds.errors import XdsError
 from xds.metadata.confidentiality import Restriction
 from xds.registry.facets import values as facet_values
@@ -98,9 +98,10 @@ def words_for(reason: Reason) -> Words:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One document entry: `state` is a key of STATES, with everything that makes it so."""
+    """The newest version of an entry: `state` is a key of STATES, with everything that makes it so."""
 
     entry_uuid: str
+    logical_id: str
     class_code: str
     codes: tuple[str, ...]
     approved: bool
@@ -182,12 +183,13 @@ def _judge(
     keys: Sequence[int] | None,
 ) -> Iterator[Judged]:
     for row in _rows(database, codes, asked, decision, keys):
+        group = codes.word(row.class_code)
         entry = Entry(
             Restriction(row.restrictions),
             row.release_time,
             bytes(row.logical_uuid),
             frozenset(facet_values(row.facets, "o")),
-            codes.word(row.class_code),
+            group.text if group.scheme in DOCUMENT_TYPES_NAMES else "",
             row.service_start,
         )
         found = reasons(decision, entry)
@@ -196,7 +198,8 @@ def _judge(
             raise Disagreement("The statement and its explanation disagree: tell the makers of this version.")
         yield Judged(
             uuid_urn(bytes(row.entry_uuid)),
-            entry.class_code,
+            uuid_urn(entry.logical_uuid),
+            group.text,
             tuple(each.name or "" for each in entry.restrictions),
             row.status == schema.STATUS_APPROVED,
             "hidden" if whole else state,

@@ -19,8 +19,9 @@ from xds.store import schema
 from xds.store.codes import Codes, Word
 from xds.store.schema import privacy_setting
 
-#: Document types, whose classes the time limits are about.
+#: Document types, whose classes the time limits are about, by the names that messages have for them.
 DOCUMENT_TYPES: Final = "2.16.578.1.12.4.1.1.9602"
+DOCUMENT_TYPES_NAMES: Final = (DOCUMENT_TYPES, f"urn:oid:{DOCUMENT_TYPES}")
 
 _ZERO: Final = literal_column("0", Integer)
 
@@ -136,7 +137,9 @@ def _limits(
         groups.setdefault(first, []).append(group)
     values: dict[str, Any] = {}
     for number, (first, classes) in enumerate(groups.items()):
-        values[f"access_classes_{number}"] = codes.numbers([Word(each, DOCUMENT_TYPES) for each in classes])
+        values[f"access_classes_{number}"] = codes.numbers(
+            [Word(each, name) for each in classes for name in DOCUMENT_TYPES_NAMES]
+        )
         values[f"access_first_{number}"] = first
     ordered = list(groups)
 

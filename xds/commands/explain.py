@@ -10,6 +10,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,13 +56,17 @@ def explain(arguments: argparse.Namespace, read_settings: ReadSettings, open_dat
             Identifier(cx.id, cx.authority),
             moment,
         )
-    documents = [each for each in found.documents if arguments.document in (None, each.entry_uuid)]
-    if arguments.document and not documents:
-        raise XdsError("The patient has no document entry with this entryUUID.")
+    if arguments.document is not None:
+        # The newest version decides; a first version has the entryUUID that is the logicalID of all.
+        asked = arguments.document.lower()
+        documents = tuple(each for each in found.documents if asked in (each.entry_uuid, each.logical_id))
+        if not documents:
+            raise XdsError("The patient has no document entry with this entryUUID.")
+        found = replace(found, documents=documents)
     if arguments.json:
-        show_json(_json(found, arguments.document))
+        show_json(_json(found))
         return 0
-    _show(found, caller, arguments.document)
+    _show(found, caller)
     return 0
 
 
@@ -90,7 +95,7 @@ def _caller(path: Path, settings: Settings, moment: datetime) -> Caller:
         raise XdsError("The file is no ticket that can be read: see `xds ticket show`.") from None
 
 
-def _show(found: Explanation, caller: Caller, document: str | None) -> None:
+def _show(found: Explanation, caller: Caller) -> None:
     from xds.access.explain import CRITERIA, RELATIONS, STATES, words_for
 
     situation = found.situation
@@ -141,7 +146,6 @@ def _show(found: Explanation, caller: Caller, document: str | None) -> None:
             "; ".join(" / ".join(words_for(reason)) for reason in each.reasons),
         )
         for each in found.documents
-        if document in (None, each.entry_uuid)
     ]
     print(table(("ENTRYUUID", "CLASS", "CODES", "STATE", "WHY"), rows) if rows else "  ingen / none")
 
@@ -150,7 +154,7 @@ def _age(years: int | None) -> str:
     return "ukjent / unknown" if years is None else str(years)
 
 
-def _json(found: Explanation, document: str | None) -> object:
+def _json(found: Explanation) -> object:
     rule = found.decision.rule
     return {
         "relation": str(found.situation.relation),
@@ -175,7 +179,6 @@ def _json(found: Explanation, document: str | None) -> object:
                 "reasons": [reason.what for reason in each.reasons],
             }
             for each in found.documents
-            if document in (None, each.entry_uuid)
         ],
     }
 
@@ -207,8 +210,12 @@ def _patient(text: str) -> str:
 
 
 def _moment(text: str) -> datetime:
+    from xds.access.decision import day_of
+
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        day_of(moment)  # which the ends of the calendar have not
+    except (ValueError, OverflowError):
         raise argparse.ArgumentTypeError("write a time such as 2026-05-17T12:00:00+02:00") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment

@@ -169,7 +169,7 @@ def write_references(rows: Sequence[Sequence[Any]], codes: Codes) -> Iterator[li
 
 
 def _home(home_pk: int | None, codes: Codes) -> str:
-    return "" if home_pk is None else f' home="{escape_attribute(codes.word(home_pk))}"'
+    return "" if home_pk is None else f' home="{escape_attribute(codes.word(home_pk).text)}"'
 
 
 def _tail(form: _Form, pid: str | None) -> bytes:

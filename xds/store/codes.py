@@ -53,15 +53,15 @@ class Codes:
         self.learn(words)
         return [self._numbers.get(word, UNKNOWN) for word in words]
 
-    def word(self, number: int) -> str:
-        """The code (without its scheme) that a row's number stands for."""
+    def word(self, number: int) -> Word:
+        """What a row's number stands for."""
         found = self._words.get(number)
         if found is None:
             with self._database.read() as connection:
                 row = connection.execute(_BY_NUMBER, {"pk": number}).one()
             found = Word(row.code, row.scheme)
             self._remember({found: number})
-        return found.text
+        return found
 
     def learn(self, words: Iterable[Word]) -> None:
         """Look up the numbers of all `words` that have one, so that `intern` has less to do under a lock."""
