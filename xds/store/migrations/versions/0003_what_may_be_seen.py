@@ -34,11 +34,15 @@ _ENTRIES = sa.table(
     sa.column("facets"),
     sa.column("body"),
     sa.column("restrictions"),
+    sa.column("entry_uuid"),
+    sa.column("logical_uuid"),
+    sa.column("version"),
+    sa.column("latest"),
 )
 _CODES = sa.table("code", sa.column("code_pk"), sa.column("code"), sa.column("scheme"))
 _INSTITUTIONS = re.compile(rb'<rim:Slot name="authorInstitution"[^>]*>(.*?)</rim:Slot>', re.DOTALL)
 #: The tenth component of an XON is the number (ITI TF-3 table 4.2.3.1.7-2).
-_NUMBER = re.compile(rb"<rim:Value>(?:[^<^]*\^){9}([0-9]+)[^<]*</rim:Value>")
+_NUMBER = re.compile(rb"<rim:Value>(?:[^<^]*\^){9}([0-9]+)(?:\^[^<]*)?</rim:Value>")
 
 
 def upgrade() -> None:
@@ -73,6 +77,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_privacy_setting_patient", "privacy_setting", ["patient_pk"], unique=False)
     _fill(op.get_bind())
+    _let_the_newest_decide(op.get_bind())
 
 
 def _fill(connection: sa.Connection) -> None:
@@ -97,6 +102,20 @@ def _fill(connection: sa.Connection) -> None:
             packed = "\x1f".join(["", *listed, *sorted(written_by), ""]) if listed or written_by else ""
             values.append({"p": row.patient_pk, "d": row.doc_pk, "said": int(said), "packed": packed})
         connection.execute(change, values)
+
+
+def _let_the_newest_decide(connection: sa.Connection) -> None:
+    """What was blocked by a later version must not be read in its history."""
+    newest = sa.select(_ENTRIES.c.logical_uuid, _ENTRIES.c.restrictions).where(
+        _ENTRIES.c.latest == 1, _ENTRIES.c.version > 1
+    )
+    older = sa.or_(
+        _ENTRIES.c.entry_uuid == sa.bindparam("logical"),
+        sa.and_(_ENTRIES.c.logical_uuid == sa.bindparam("logical"), _ENTRIES.c.version > 1),
+    )
+    change = sa.update(_ENTRIES).where(_ENTRIES.c.latest == 0, older).values(restrictions=sa.bindparam("said"))
+    for row in connection.execute(newest).all():
+        connection.execute(change, {"logical": row.logical_uuid, "said": row.restrictions})
 
 
 def _all(connection: sa.Connection) -> Iterator[Sequence[Any]]:
