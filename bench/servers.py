@@ -25,10 +25,12 @@ _ROOT: Final = Path(__file__).parent.parent
 
 
 @contextmanager
-def node(database: Path, documents: Path, log: Path, trust: Path | None = None) -> Iterator[int]:
+def node(
+    database: Path, documents: Path, log: Path, trust: Path | None = None, *, recorded: bool = True
+) -> Iterator[int]:
     """`xds serve` on a database and a folder; its log goes to a file, as that of a real node would.
 
-    With a trust file it wants tickets.
+    With a trust file it wants tickets. `recorded`: as ever, with an access log.
     """
     port = _free_port()
     settings = {
@@ -43,6 +45,8 @@ def node(database: Path, documents: Path, log: Path, trust: Path | None = None) 
         "XDS_STORE__DATABASE": f"sqlite:///{database}",
         "XDS_STORE__DOCUMENTS": f"file://{documents}",
     }
+    if not recorded:
+        settings["PYTHONPATH"] = f"{_ROOT / 'bench' / 'unrecorded'}{os.pathsep}{_ROOT}"
     with _process(["-m", "xds.cli", "serve"], settings, port, log):
         yield port
 

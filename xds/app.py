@@ -10,7 +10,7 @@ import errno
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,10 +24,24 @@ from xds import transactions
 from xds.access.gate import UNASKED, Access, AccessGate
 from xds.access.policy import Action, PolicyFile
 from xds.access.rule_table import national_rules
-from xds.config import Settings, check_to_serve, import_function, load, server_context, unsafe_issuers
+from xds.audit import figures
+from xds.audit.delivery import Delivery
+from xds.audit.store import AuditLog
+from xds.audit.trail import Trail, Trails
+from xds.config import (
+    Settings,
+    audit_node,
+    audit_receivers,
+    check_to_serve,
+    import_function,
+    load,
+    server_context,
+    unsafe_issuers,
+)
 from xds.errors import Code, Denied, Fault, FaultCode, RegistryError, RegistryFailure, SettingsError
 from xds.fhir import privacy as privacy_push
-from xds.fhir.routes import FhirBase
+from xds.fhir.audit_events import AuditEvents
+from xds.fhir.routes import BASE, FhirBase
 from xds.log import set_up
 from xds.metadata import codesystems
 from xds.metadata.code_rules import CodeRules
@@ -84,10 +98,11 @@ ENDPOINTS: Final[Mapping[str, tuple[str, tuple[Transaction, ...]]]] = {
 
 
 def _answer(
-    node: Node, gates: _Gates, known: Mapping[str, Transaction], message: Message
+    node: Node, gates: _Gates, known: Mapping[str, Transaction], message: Message, trail: Trail
 ) -> tuple[Answer, bool]:
     """One request, through the gates in their order. Raises Fault for what is no request at all."""
     transaction = known.get(message.action)
+    trail.context.reference, trail.context.message_id = message.reference, message.message_id
     if transaction is None:
         raise Fault(
             FaultCode.SENDER,
@@ -95,20 +110,24 @@ def _answer(
             subcode=(WSA, "ActionNotSupported"),
         )
     mtom = message.mtom and transaction.streams
+    trail.context.number = transaction.number
     try:
-        caller = gates.who_asks(message)  # GATE 1, who is asking?
+        caller = trail.context.caller = gates.who_asks(message)  # GATE 1, who is asking?
+        trail.context.subject = transaction.about(message)
         _check_body(transaction, message)  # GATE 0, is it valid? By schema here, by IHE's rules in `read`.
         request = transaction.read(node, message)
         # GATE 2, what may they do and see? It becomes a condition in every statement of `do`.
-        access = gates.may(caller, transaction.asks(request), transaction.number, message.reference)
-        result = transaction.do(node, request, access)
-        # GATE 3, what was done?  Comes with the access log, in the database transaction of `do`.
+        access = gates.may(caller, transaction.asks(request), trail)
+        # GATE 3, what was done? `do` tells the trail in its own database transaction.
+        result = transaction.do(node, request, access, trail)
         body = transaction.write(result)
     except Denied as denial:
         log.info("%s %s denied %s %s", message.reference, transaction.number, denial.rule, denial.sentence)
+        trail.denied(denial.rule)
         body = transaction.refuse((gates.denial(denial),), message.reference)
     except RegistryFailure as failure:
         log_refusal(message.reference, transaction.number, failure.errors)
+        trail.refused(failure.errors)
         body = transaction.refuse(failure.errors, message.reference)
     except (OSError, OperationalError, DatabaseBusy) as error:
         if full := no_room(error):
@@ -117,6 +136,7 @@ def _answer(
             raise
         errors = (broken("node-full" if full else "node-busy", transaction=transaction.number),)
         log_refusal(message.reference, transaction.number, errors)
+        trail.refused(errors)
         body = transaction.refuse(errors, message.reference)
     return Answer(transaction.response_action, body), mtom
 
@@ -147,12 +167,17 @@ class _Gates:
         log.info("%s kind=%s issuer=%s", message.reference, caller.kind, caller.issuer)
         return caller
 
-    def may(self, caller: Caller | None, action: Action, transaction: str, reference: str) -> Access:
+    def may(self, caller: Caller | None, action: Action, trail: Trail) -> Access:
         """What whoever was let in may do and see. Raises RegistryFailure."""
         if self.access is None:
             return UNASKED
         assert caller is not None
-        return self.access.access(caller, action, transaction, reference)
+        context = trail.context
+        access = self.access.access(caller, action, context.number, context.reference)
+        context.policy = access.policy
+        if access.decision is not None and (rule := access.decision.rule) is not None:
+            context.rule, context.opened = rule.id, bool(rule.opens)
+        return access
 
     def denial(self, denial: Denied) -> RegistryError:
         """The error for the sender, in the standard's words and no others; raises it as a Fault if so set."""
@@ -236,12 +261,15 @@ def create_app(settings: Settings | None = None) -> App:
             check=partial(unsafe_issuers, settings),
         )
     gates = _gates(settings, database, trust)
+    handed_on = audit_receivers(settings)
+    begin = _trails(settings, database, [each.name for each in handed_on])
     app = falcon.App()
     plain_errors(app)
     for address, (wsdl, offered) in ENDPOINTS.items():
         known = {transaction.action: transaction for transaction in offered}
         endpoint = SoapEndpoint(
             partial(_answer, node, gates, known),
+            begin,
             settings.limits,
             documents.staging,
             name=address,
@@ -253,7 +281,14 @@ def create_app(settings: Settings | None = None) -> App:
     schemas = Schemas(_WSDL / "schema")
     for folder in sorted({address.rpartition("/")[0] for address in ENDPOINTS}):
         app.add_route(f"{folder}/schema/{{name}}", schemas)
-    app.add_sink(FhirBase(gates.fhir, _public_url(settings)), "/fhir(?:/|$)")
+    log_of_access = AuditEvents(
+        database,
+        node.registry,
+        lambda caller, trail: gates.may(caller, Action.READ_LOG, trail),
+        f"{_public_url(settings)}{BASE}",
+    )
+    fhir = FhirBase(gates.fhir, _public_url(settings), begin, {"AuditEvent": log_of_access})
+    app.add_sink(fhir, f"{BASE}(?:/|$)")
     app.add_route(
         privacy_push.ADDRESS,
         privacy_push.PrivacyPush(
@@ -262,19 +297,22 @@ def create_app(settings: Settings | None = None) -> App:
             settings["privacy.definitions"],
             gates.fhir,
             _public_url(settings),
-            lambda caller, reference: gates.may(caller, Action.ADMINISTER, "PVK", reference),
+            lambda caller, trail: gates.may(caller, Action.ADMINISTER, trail),
+            begin,
             settings.limits,
         ),
     )
-    app.add_route("/metrics", Metrics(*([trust.samples] if trust else [])))
+    samples = [partial(figures.samples, database, [each.name for each in handed_on])]
+    app.add_route("/metrics", Metrics(*samples, *([trust.samples] if trust else [])))
     app.add_route("/health/live", _Live())
     app.add_route("/health/ready", _Ready(node))
     if alone:
         collect_seldom()
         if trust:
-            trust.start()  # ends with the worker, as the listener does
+            trust.start()  # ends with the worker, as the listener and the delivery do
+        Delivery(database, handed_on).start()
         if settings["patients.mllp_listen"]:
-            _mllp_listener(settings, node).start()
+            _mllp_listener(settings, node, begin).start()
     return app
 
 
@@ -291,7 +329,7 @@ def _gates(settings: Settings, database: Database, trust: TrustStore | None) -> 
         "environment": settings["environment"],
     }
     access = AccessGate(database, lambda: policy.policies, national_rules(), options)
-    return _Gates(soap, FhirGate(trust, replay), access, faults, home)
+    return _Gates(soap, FhirGate(trust, replay, soap), access, faults, home)
 
 
 def _public_url(settings: Settings) -> str:
@@ -303,10 +341,17 @@ def _public_url(settings: Settings) -> str:
     return f"{'https' if settings['tls.certificate'] else 'http'}://{name}:{port}"
 
 
-def _mllp_listener(settings: Settings, node: Node) -> MllpListener:
+def _trails(settings: Settings, database: Database, receivers: Sequence[str]) -> Trails:
+    own = audit_node(settings, _public_url(settings))
+    return Trails(AuditLog(database, own.name, receivers), own)
+
+
+def _mllp_listener(settings: Settings, node: Node, begin: Trails) -> MllpListener:
     """The patient feed over MLLP (ITI-8); its gates are the client certificate and config.check_to_serve."""
-    tls = server_context(settings)
-    return MllpListener(settings["patients.mllp_listen"], partial(iti8.answer, node), settings.limits, tls)
+    host, port = settings["patients.mllp_listen"]
+    opened = partial(begin.of, f"mllp://{host}:{port}")
+    answer, unread = partial(iti8.answer, node, opened), partial(iti8.unread, opened)
+    return MllpListener((host, port), answer, settings.limits, server_context(settings), unread)
 
 
 def _on_demand(settings: Settings) -> OnDemand | None:

@@ -23,8 +23,9 @@ from xds.client.patients import patient_id
 from xds.client.terminal import moment, table
 from xds.commands import codes as code_commands
 from xds.commands import explain as explain_commands
+from xds.commands import log as log_commands
 from xds.commands import privacy as privacy_commands
-from xds.config import MOST_GRACE_HOURS, Settings, check_to_serve, load
+from xds.config import MOST_GRACE_HOURS, Settings, audit_node, audit_receivers, check_to_serve, load
 from xds.demo import commands as ticket_commands
 from xds.errors import DataTypeError, RegistryFailure, SettingsError, XdsError
 
@@ -32,6 +33,8 @@ from xds.errors import DataTypeError, RegistryFailure, SettingsError, XdsError
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from xds.audit.operators import Operator
+    from xds.registry.parting import Parted
     from xds.registry.patients import Domain
     from xds.repository.files import FolderStore
     from xds.store.database import Database
@@ -147,25 +150,37 @@ def merges(arguments: argparse.Namespace) -> int:
 
 def merge(arguments: argparse.Namespace) -> int:
     """Merge a patient id into another, as a message of the patient feed does."""
+    from xds.audit.facts import Deed
     from xds.registry import patients
 
     settings, _ = _settings(arguments)
     domain = _domain(settings)
-    _change_patients(
-        settings, lambda connection: patients.merge(connection, domain, arguments.patient, arguments.into)
-    )
+
+    def work(connection: Connection, operator: Operator) -> None:
+        patients.merge(connection, domain, arguments.patient, arguments.into)
+        gone = Deed(patient=arguments.patient, action="D")
+        operator.done(connection, "merge", gone, Deed(patient=arguments.into))
+
+    _change_patients(settings, work)
     print("Merged: everything of the two ids is found under the one that stays.")
     return 0
 
 
 def unmerge(arguments: argparse.Namespace) -> int:
     """Take the merge of a patient id back."""
+    from xds.audit.facts import Deed
     from xds.registry import patients
 
     settings, _ = _settings(arguments)
-    surviving, parted = _change_patients(
-        settings, lambda connection: patients.unmerge(connection, arguments.patient)
-    )
+
+    def work(connection: Connection, operator: Operator) -> tuple[str, Parted]:
+        surviving, parted = patients.unmerge(connection, arguments.patient)
+        operator.done(
+            connection, "unmerge", Deed(patient=arguments.patient, action="C"), Deed(patient=surviving)
+        )
+        return surviving, parted
+
+    surviving, parted = _change_patients(settings, work)
     print(
         f"Taken back: the id is no longer merged into {surviving}, and has its own documents again.\n"
         "What was registered since then under the other id stays there."
@@ -181,11 +196,12 @@ def unmerge(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _change_patients(settings: Settings, work: Callable[[Connection], T]) -> T:
+def _change_patients(settings: Settings, work: Callable[[Connection, Operator], T]) -> T:
     """What `work` gives, done in one transaction on the node's database."""
     with _current_database(settings) as database:
         try:
-            return database.transact(work)
+            operator = _operator(settings, database, "patients")
+            return database.transact(lambda connection: work(connection, operator))
         except RegistryFailure as failure:
             raise XdsError(" ".join(error.context for error in failure.errors)) from None
 
@@ -202,11 +218,30 @@ def _domain(settings: Settings) -> Domain:
 
 
 @contextmanager
-def _registry(arguments: argparse.Namespace) -> Iterator[tuple[Database, Domain]]:
-    """The node's database, and which patient ids belong to it."""
+def _registry(arguments: argparse.Namespace) -> Iterator[tuple[Database, Domain, Operator]]:
+    """The node's database, which patient ids belong to it, and who uses it."""
     settings, _ = _settings(arguments)
     with _current_database(settings) as database:
-        yield database, _domain(settings)
+        yield (
+            database,
+            _domain(settings),
+            _operator(settings, database, "privacy", getattr(arguments, "by", "")),
+        )
+
+
+def _operator(settings: Settings, database: Database, number: str, name: str = "") -> Operator:
+    """Whoever is logged in; with the name that they give, when they act for somebody."""
+    from xds.audit.operators import Operator
+
+    user = privacy_commands.user()
+    return Operator(
+        database,
+        audit_node(settings),
+        [each.name for each in audit_receivers(settings)],
+        user if name in ("", user) else f"{name} ({user})",
+        f"xds {number}",
+        number,
+    )
 
 
 def _settings(arguments: argparse.Namespace) -> tuple[Settings, Path | None]:
@@ -350,6 +385,7 @@ def _parser() -> argparse.ArgumentParser:
     add_commands(commands)
     code_commands.add_commands(commands, lambda arguments: _settings(arguments)[0]["codes.folder"])
     explain_commands.add_commands(commands, lambda arguments: _settings(arguments)[0], _current_database)
+    log_commands.add_commands(commands, lambda arguments: _settings(arguments)[0], _current_database)
     privacy_commands.add_commands(commands, _registry, _patient)
     ticket_commands.add_commands(commands, lambda arguments: _settings(arguments)[0]["trust"])
     return parser

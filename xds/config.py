@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import os
 import re
+import socket
 import ssl
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +26,8 @@ from xds.metadata.datatypes import check_oid
 from xds.transport.limits import Limits
 
 if TYPE_CHECKING:
+    from xds.audit.event import Node
+    from xds.audit.receivers import Receiver
     from xds.security.trust import Issuer
 
 
@@ -49,6 +52,13 @@ def _text(value: Any) -> str:
     if not value.isprintable():  # a NUL or a stray byte would end in an error of the file system's own
         raise ValueError("holds a character that cannot be printed")
     return value.strip()
+
+
+def _name(value: Any) -> str:
+    name = _text(value) or socket.gethostname()
+    if len(name) > 200:
+        raise ValueError("is longer than 200 characters")
+    return name
 
 
 def _one_of(*choices: str) -> Callable[[Any], str]:
@@ -154,6 +164,13 @@ def _url(value: Any) -> str:
     return url
 
 
+def _http_url(value: Any) -> str:
+    url = _url(value)
+    if url and not url.startswith(("https://", "http://")):
+        raise ValueError("is not an address that begins with https://")
+    return url.rstrip("/")
+
+
 def _database_url(value: Any) -> str:
     """A server's URL may have parameters (sslmode, target_session_attrs …); a file's may not."""
     return _text(value) if _text(value).startswith("postgresql") else _url(value)
@@ -184,6 +201,12 @@ SETTINGS: Final = (
     Setting("node.listen", "127.0.0.1:8080", _address, "IP address and port to listen on."),
     Setting("node.workers", 1, _number(1, 1000), "Worker processes."),
     Setting("node.threads", 32, _number(1, 10_000), "Requests that one worker works on at the same time."),
+    Setting(
+        "node.name",
+        "",
+        _name,
+        "The node's name in the access log, whose events it chains; empty: the machine's.",
+    ),
     Setting("node.home_community_id", "", _oid, "This community's OID, with or without urn:oid:."),
     Setting("node.repository_unique_id", "", _oid, "This document repository's OID. Required to serve."),
     Setting(
@@ -293,6 +316,33 @@ SETTINGS: Final = (
         _number(10, 43_200),
         "Seconds between two fetches of the issuers' keys that are read from a URL.",
     ),
+    Setting(
+        "audit.keep_days",
+        0,
+        _number(0, 200 * 366),
+        "Days after which `xds log expire` deletes events of the access log; 0: it deletes none.",
+    ),
+    Setting(
+        "audit.fhir_receiver",
+        "",
+        _http_url,
+        "The FHIR base of an audit repository that gets every event (ITI-20); empty: none.",
+    ),
+    Setting(
+        "audit.syslog_receiver",
+        "",
+        _text,
+        "host:port of an audit repository that gets every event by syslog over TLS (ITI-20); empty: none.",
+    ),
+    Setting(
+        "audit.receiver_ca",
+        "",
+        _path,
+        "Authorities of the receivers' certificates, PEM; empty: the machine's.",
+    ),
+    Setting("audit.receiver_certificate", "", _path, "Client certificate chain for the receivers, PEM."),
+    Setting("audit.receiver_key", "", _path, "Key of that certificate, PEM (PKCS#8)."),
+    Setting("audit.receiver_seconds", 10, _number(1, 600), "Seconds that a receiver may take for one event."),
     Setting(
         "privacy.definitions",
         "",
@@ -422,6 +472,10 @@ def check_to_serve(settings: Settings) -> None:
             errors.append(str(error))
     errors += _ticket_errors(settings)
     try:
+        audit_receivers(settings)
+    except SettingsError as error:
+        errors.append(str(error))
+    try:
         codesystems.load(settings["codes.folder"])
     except SettingsError as error:
         errors.append(str(error))
@@ -478,6 +532,33 @@ def _ticket_errors(settings: Settings) -> list[str]:
         return errors + unsafe_issuers(settings, [entry.issuer for entry in read_trust(settings["trust"])])
     except SettingsError as error:
         return [*errors, str(error)]
+
+
+def audit_node(settings: Settings, url: str = "") -> Node:
+    """What the node says of itself in the access log; `url` is its public one."""
+    from xds.audit.event import Node
+
+    observer = settings["node.home_community_id"] or settings["node.repository_unique_id"] or "0.0"
+    return Node(settings["node.name"], f"urn:oid:{observer}", url or settings["node.public_url"])
+
+
+def audit_receivers(settings: Settings) -> tuple[Receiver, ...]:
+    """Whom events of the access log are handed on to; raises SettingsError."""
+    from xds.audit.receivers import receivers
+
+    given = {
+        key.removeprefix("audit."): settings[key]
+        for key in settings.values
+        if key.startswith("audit.") and "receiver" in key
+    }
+    try:
+        return receivers(**given)
+    except ValueError as error:
+        raise SettingsError(f"audit.fhir_receiver or audit.syslog_receiver {error}") from None
+    except OSError as error:  # of TLS too
+        raise SettingsError(
+            f"audit.receiver_ca, audit.receiver_certificate or audit.receiver_key: {error.strerror or error}"
+        ) from None
 
 
 def unsafe_issuers(settings: Settings, issuers: Sequence[Issuer]) -> list[str]:

@@ -29,7 +29,7 @@ from xds.security.trust import TicketKind
 
 HL7, ISO_14265 = "2.16.840.1.113883.1.11.20448", "1.0.14265.1"
 BROKEN = Path(__file__).with_name("policies")
-LIST, FETCH, CREATE, UPDATE, DELETE, ADMINISTER = Action
+LIST, FETCH, CREATE, UPDATE, DELETE, ADMINISTER, READ_LOG = Action
 NOBODY = Judgement(False, "")
 
 DOCTOR = Caller(
@@ -280,7 +280,7 @@ MISTAKES = {
         "policy 1 (first): level: is not a number from 1 to 4",
         "policy 1 (first): patient: is neither ticket nor any",
         "policy 1 (first): actions: does not know read: administer, create, delete, read-document, read-list,"
-        " update",
+        " read-log, update",
         "policy 1 (first): callers: does not know nurse, robot: citizen, machine, personnel, representative",
         "policy 1 (first): issuers: does not know google: helseid, helsenorge, hso, kjernejournal, system,"
         " xua",
@@ -483,6 +483,7 @@ PERSONNEL_ISSUERS = ("kjernejournal", "helseid", "hso", "xua")
 TREATING = ("TREAT", "ETREAT", "COC", "BTG", "14265:1")
 CREATING, DELETING = "nhn:phr-repo/mhd/create", "nhn:phr-repo/delete-docs-and-refs"
 REPLICATING = "xds:privacy/replicate"
+FOLLOWING_UP = "xds:audit/read-all"
 
 
 class Row(NamedTuple):
@@ -530,6 +531,24 @@ BUILT_IN = (
     # Ours: the patient feed, and the push of privacy settings.
     Row("system-administer", ("machine",), (ADMINISTER,), ("system",), any_patient=True),
     Row("machine-privacy", ("machine",), (ADMINISTER,), ("helseid",), scope=REPLICATING, any_patient=True),
+    # Ours: the access log.
+    Row(
+        "controller-log",
+        ("machine", "personnel"),
+        (READ_LOG,),
+        ("helseid",),
+        scope=FOLLOWING_UP,
+        any_patient=True,
+    ),
+    Row(
+        "citizen-log",
+        ("citizen", "representative"),
+        (READ_LOG,),
+        ("helsenorge",),
+        purposes=("14265:13", "PATRQT", "FAMRQT", "PWATRNY"),
+        level=4,
+    ),
+    Row("personnel-log", ("personnel",), (READ_LOG,), PERSONNEL_ISSUERS, ("LE", "SP", "PS"), TREATING, 4),
 )
 PURPOSES: dict[str, Code | None] = {
     "none": None,
@@ -543,7 +562,7 @@ STATED_ROLES: dict[str, Code | None] = {
     "foreign denied": Code("XX", "1.2.3"),
     **{each: Code(each, ROLES) for each in ("LE", "SP", "PS", "XX", "VE", "FB", "FO")},
 }
-SCOPES = ("", "nhn:phr/mhd/read-document", CREATING, DELETING, REPLICATING)
+SCOPES = ("", "nhn:phr/mhd/read-document", CREATING, DELETING, REPLICATING, FOLLOWING_UP)
 CALLERS = {each.value: each for each in CallerKind}
 ISSUERS = tuple(each.value for each in TicketKind)
 
@@ -623,5 +642,9 @@ def test_a_denied_role_overrides_what_permits_it(sheet: Sheet, role: str) -> Non
 
 
 def test_no_default_policy_is_for_any_patient_but_of_machines(built_in: Policies) -> None:
-    """People see who their ticket is for."""
-    assert all(each.callers == {"machine"} for each in built_in.policies if each.any_patient)
+    """People see who their ticket is for; the data controller's people see the log, and no document."""
+    assert all(
+        each.callers == {"machine"} or each.actions == {"read-log"}
+        for each in built_in.policies
+        if each.any_patient
+    )

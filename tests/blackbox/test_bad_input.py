@@ -20,11 +20,10 @@ from lxml import etree
 from tests.blackbox import bad, bad_registry
 from tests.blackbox import messages as m
 from tests.blackbox.bad import LIMITS, NODES, Case, Fault, Http, NotAccepted, Partial, Refused
-from tests.blackbox.state import counts, published, rows, staged
+from tests.blackbox.state import TABLES, counts, published, rows, staged
 from tests.blackbox.wire import FAILURE, PARTIAL, SEVERITY, SOAP12, SUCCESS, WSA, Reply, send
 from tests.nodes import Node
 from xds.errors import Code
-from xds.store.schema import metadata
 
 CASES = [*bad.CASES, *bad_registry.CASES]
 #: Codes that no message can bring about by itself, and the file of the test that does.
@@ -121,7 +120,7 @@ def _everything(node: Node) -> dict[str, list[str]]:
             repr([bytes(value) if isinstance(value, memoryview) else value for value in row])
             for row in rows(node, f"SELECT * FROM {name}")
         )
-        for name in metadata.tables
+        for name in TABLES
     }
     files = {path: path.stat() for path in (*published(node).values(), *staged(node))}
     return found | {"files": sorted(f"{path} {s.st_size} {s.st_mtime_ns}" for path, s in files.items())}

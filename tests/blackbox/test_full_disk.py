@@ -90,7 +90,9 @@ def refused(node: Node, request: Request, code: str) -> None:
 
 
 def test_a_full_disk_under_the_database_is_out_of_resources(disk: Disk, tmp_path: Path) -> None:
-    """ITI-41 and ITI-42 are refused without a trace, fetching goes on, and with room again all is well."""
+    """ITI-41 and ITI-42 are refused without a trace; so is fetching, which must not be without a record; and
+    with room again all is well.
+    """
     small = disk("size=2m")
     node = Node(tmp_path, store__database=f"sqlite:///{small}/xds.db")
     with running(node):
@@ -99,8 +101,9 @@ def test_a_full_disk_under_the_database_is_out_of_resources(disk: Disk, tmp_path
         filler = fill(small)
         for make, code in SUBMISSIONS * 2:
             refused(node, make(), code)
-        assert send(node, m.mtom_retrieve(kept.unique_id)).documents() == {kept.unique_id: kept.content}
+        refused(node, m.mtom_retrieve(kept.unique_id), "XDSRepositoryOutOfResources")
         filler.unlink()
+        assert send(node, m.mtom_retrieve(kept.unique_id)).documents() == {kept.unique_id: kept.content}
         for make, _ in SUBMISSIONS:
             assert send(node, make()).outcome == SUCCESS
 

@@ -16,10 +16,12 @@ import pytest
 from falcon.testing import Result, TestClient
 from sqlalchemy.exc import OperationalError
 
+from tests.audit.trails import trails
 from tests.metadata import samples as s
 from xds.access import privacy
 from xds.access.gate import UNASKED, Access
 from xds.access.rules import broken
+from xds.audit.trail import Trail
 from xds.config import load
 from xds.demo.tickets import TicketService
 from xds.errors import RegistryFailure, SettingsError
@@ -62,7 +64,7 @@ class Desk:
 
     database: Database
     gate: FhirGate | None = None
-    may: Callable[[Caller | None, str], Access] = lambda caller, reference: UNASKED
+    may: Callable[[Caller | None, Trail], Access] = lambda caller, trail: UNASKED
     test: bool = True
 
     def send(self, body: Any, **more: Any) -> Result:
@@ -71,7 +73,17 @@ class Desk:
         definitions = {guid: meaning for meaning, guid in GUIDS.items()}
         app = falcon.App()
         app.add_route(
-            ADDRESS, PrivacyPush(self.database, domain, definitions, self.gate, URL, self.may, Limits())
+            ADDRESS,
+            PrivacyPush(
+                self.database,
+                domain,
+                definitions,
+                self.gate,
+                URL,
+                self.may,
+                trails(self.database),
+                Limits(),
+            ),
         )
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         return TestClient(app).simulate_post(ADDRESS, body=data, **more)
@@ -395,8 +407,8 @@ def test_whom_no_policy_permits_is_refused_before_the_body_is_read(
     """403 with the rule; gate 2 was asked with the caller and the reference."""
     asked: list[tuple[Any, str]] = []
 
-    def may(caller: Caller | None, reference: str) -> Access:
-        asked.append((caller, reference))
+    def may(caller: Caller | None, trail: Trail) -> Access:
+        asked.append((caller, trail.context.reference))
         raise RegistryFailure(broken("access-policy", "", "PVK", "(none permits it)"))
 
     answer = replace(guarded, may=may).send(b"{", headers=headers(service))

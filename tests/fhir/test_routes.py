@@ -14,7 +14,7 @@ import urllib3
 from tests.nodes import Node
 from xds.demo.tickets import TicketService
 
-PATHS = ("/fhir", "/fhir/", "/fhir/metadata", "/fhir/DocumentReference?patient=1", "/fhir/Binary/1")
+PATHS = ("/fhir", "/fhir/", "/fhir/DocumentReference?patient=1", "/fhir/Binary/1")
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from xds.errors import RegistryFailure
 from xds.metadata import names
 from xds.metadata.ebrim import read_object_list
 from xds.metadata.model import RegistryObject, Slot
+from xds.metadata.updates import Update
 from xds.metadata.validation import Transaction, check, submission
 from xds.registry.queries import MULTI_PATIENT_QUERIES
 from xds.registry.registry import Options, Registry, StoredQuery
@@ -36,6 +37,13 @@ class Desk:
         prepared = self.registry.prepare(submission(objects))
         return self.database.transact(
             lambda connection: self.registry.register(connection, prepared, EVERYTHING)
+        )
+
+    def update(self, request: Update, visibility: Visibility = EVERYTHING) -> bool:
+        """Carry out a valid update; False when it was a repeat."""
+        prepared = self.registry.prepare_update(request)
+        return self.database.transact(
+            lambda connection: self.registry.update(connection, request, prepared, visibility)
         )
 
     def refused(

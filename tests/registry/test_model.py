@@ -716,7 +716,7 @@ class Histories(RuleBasedStateMachine):
         assert updates.check(objects, transaction="ITI-57") == (), "the message itself must be valid"
         now = self.clock.tick()
         request = updates.update(objects, transaction="ITI-57")
-        self.both(lambda: self.model.update(sent, now), lambda: self.desk.registry.update(request, ALL_SEEN))
+        self.both(lambda: self.model.update(sent, now), lambda: self.desk.update(request, ALL_SEEN))
 
     def transact(self, work: Callable[[Connection], Any]) -> None:
         self.desk.database.transact(work)

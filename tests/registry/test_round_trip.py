@@ -127,7 +127,7 @@ def send_again(objects: Sequence[RegistryObject], desk: Desk) -> None:
 
 def update(desk: Desk, objects: Sequence[RegistryObject]) -> bool:
     assert updates.check(objects, transaction="ITI-57") == ()
-    return desk.registry.update(updates.update(objects, transaction="ITI-57"), ALL_SEEN)
+    return desk.update(updates.update(objects, transaction="ITI-57"), ALL_SEEN)
 
 
 # -- the questions -------------------------------------------------------------------------------------------

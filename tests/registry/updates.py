@@ -92,7 +92,7 @@ def filed(into: str, document: str, own: str) -> list[Association]:
 def send(desk: Desk, objects: tuple[RegistryObject, ...], transaction: Any = "ITI-57") -> bool:
     """Carry out a valid update; False when it was a repeat."""
     assert updates.check(objects, transaction=transaction) == ()
-    return desk.registry.update(updates.update(objects, transaction=transaction), EVERYTHING)
+    return desk.update(updates.update(objects, transaction=transaction), EVERYTHING)
 
 
 def refused(
@@ -103,7 +103,7 @@ def refused(
     errors = updates.check(objects, transaction=transaction)
     if not errors:
         with pytest.raises(RegistryFailure) as caught:
-            desk.registry.update(updates.update(objects, transaction=transaction), EVERYTHING)
+            desk.update(updates.update(objects, transaction=transaction), EVERYTHING)
         errors = caught.value.errors
     assert contents(desk) == before
     return [(str(error.code), error.rule, error.location) for error in errors]

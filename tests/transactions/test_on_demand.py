@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.audit.trails import trail
 from tests.metadata import samples as s
 from tests.registry.updates import member, message
 from xds.access.gate import UNASKED
@@ -76,7 +77,8 @@ class Desk:
     def fetch(self, *unique_ids: str) -> iti43.Retrieved:
         wanted = unique_ids or (UNIQUE_ID,)
         requests = tuple(iti43.DocumentRequest(None, s.REPOSITORY, each) for each in wanted)
-        return iti43.do(self.node, iti43.Retrieve(requests, "ref", self.adopted.append), UNASKED)
+        asked = iti43.Retrieve(requests, "ref", self.adopted.append)
+        return iti43.do(self.node, asked, UNASKED, trail(self.node.database, "ITI-43"))
 
     def got(self, *unique_ids: str) -> tuple[bytes, str, str, str]:
         """Bytes, MIME type, NewDocumentUniqueId and NewRepositoryUniqueId of the one document asked for."""
@@ -477,7 +479,11 @@ def test_an_update_of_the_entry_while_it_is_made_does_no_harm(desk: Callable[...
             unique_id=f"1.2.77.{entry.version or 1}",
         )
         assert updates.check(changed, transaction="ITI-57") == ()
-        assert one.node.registry.update(updates.update(changed, transaction="ITI-57"), EVERYTHING)
+        request = updates.update(changed, transaction="ITI-57")
+        prepared = one.node.registry.prepare_update(request)
+        assert one.node.database.transact(
+            lambda connection: one.node.registry.update(connection, request, prepared, EVERYTHING)
+        )
         return OnDemandDocument(b"as of now", keep=True)
 
     one = desk(function)

@@ -65,6 +65,16 @@ def handle(message: Message) -> tuple[Answer, bool]:
     )
 
 
+class Nobody:
+    """A witness who tells nobody."""
+
+    def fault(self, reason: str, reference: str) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
 @dataclass(frozen=True)
 class Node:
     """A running server."""
@@ -102,7 +112,15 @@ def make(
     description = Description(wsdl) if wsdl else None
     app.add_route(
         "/soap",
-        SoapEndpoint(handle, limits, staging, name="test", actions={"urn:test:echo"}, wsdl=description),
+        SoapEndpoint(
+            lambda message, _: handle(message),
+            lambda _: Nobody(),
+            limits,
+            staging,
+            name="test",
+            actions={"urn:test:echo"},
+            wsdl=description,
+        ),
     )
     if wsdl:
         app.add_route("/schema/{name}", Schemas(wsdl.parent / "schema"))

@@ -80,7 +80,7 @@ def listen() -> Iterator[Callable[..., MllpListener]]:
     made = []
 
     def start(tls: ssl.SSLContext | None = None, **limits: float) -> MllpListener:
-        one = MllpListener(("127.0.0.1", 0), bytes.upper, Limits(**limits), tls)  # type: ignore[arg-type]
+        one = MllpListener(("127.0.0.1", 0), lambda message, _: message.upper(), Limits(**limits), tls)  # type: ignore[arg-type]
         made.append(one)
         one.start()
         return one
@@ -210,7 +210,7 @@ def test_an_answer_that_fails_ends_the_connection_without_a_word(
 ) -> None:
     """The log says where, and never what the message said."""
 
-    def fail(message: bytes) -> bytes:
+    def fail(message: bytes, sender: str) -> bytes:
         raise ValueError(message.decode())
 
     listener = MllpListener(("127.0.0.1", 0), fail, Limits())

@@ -37,6 +37,7 @@ class Action(StrEnum):
     UPDATE = "update"
     DELETE = "delete"
     ADMINISTER = "administer"
+    READ_LOG = "read-log"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,12 +220,14 @@ def _wrong(row: Mapping[str, Any]) -> list[str]:
         elif known is not None and (strange := [each for each in value if each not in known]):
             errors.append(f"{key}: does not know {', '.join(strange)}: {', '.join(sorted(known))}")
     callers = row.get("callers", list(CallerKind))
-    if row.get("patient") == "any" and not (
-        isinstance(callers, list) and _UNBOUND.issuperset(map(str, callers))
+    if (
+        row.get("patient") == "any"
+        and row.get("actions") != [Action.READ_LOG.value]
+        and not (isinstance(callers, list) and _UNBOUND.issuperset(map(str, callers)))
     ):
         errors.append(
-            'patient: any is for callers = ["machine"] only: what all others see depends on what they are to'
-            " the patient of their ticket"
+            'patient: any is for callers = ["machine"] only, or for actions = ["read-log"] alone: what all'
+            " others see depends on what they are to the patient of their ticket"
         )
     return errors
 

@@ -19,6 +19,7 @@ from xds.errors import Code, DataTypeError, RegistryError, RegistryFailure
 from xds.metadata.identifiers import authority_of_patient, hpr_number, is_organisation_number
 from xds.metadata.rules import Rule
 from xds.registry import patients
+from xds.registry.owners import pids_of
 from xds.registry.patients import Domain
 from xds.store import schema
 from xds.store.keys import new_key, now, uuid_bytes, uuid_urn
@@ -295,6 +296,12 @@ _WITHDRAW: Final = (
     .where(privacy_setting.c.setting_pk == bindparam("key"), privacy_setting.c.withdrawn_at.is_(None))
     .values(withdrawn_at=bindparam("at"), withdrawn_by=bindparam("by"))
 )
+
+
+def patient_of(connection: Connection, key: int) -> str:
+    """Whose setting it is (CX text); empty when there is none with this key."""
+    chosen = select(privacy_setting.c.patient_pk).where(privacy_setting.c.setting_pk == key)
+    return "".join(pids_of(connection, connection.execute(chosen).scalars().all()).values())
 
 
 def withdraw(connection: Connection, key: int, by: str) -> PrivacySetting:

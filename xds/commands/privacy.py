@@ -23,13 +23,14 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from xds.access.privacy import PrivacySetting
+    from xds.audit.operators import Operator
     from xds.registry.patients import Domain
     from xds.store.database import Database
 
 T = TypeVar("T")
 
-#: Opens the database that the node's settings name, and says which patient ids belong there.
-Registry = Callable[[argparse.Namespace], "AbstractContextManager[tuple[Database, Domain]]"]
+#: Opens the database that the node's settings name, and says which patient ids belong there and who uses it.
+Registry = Callable[[argparse.Namespace], "AbstractContextManager[tuple[Database, Domain, Operator]]"]
 
 #: Names of kinds (access/privacy.KINDS) in words, before whom they are about.
 _KINDS: Final[Mapping[str, str]] = {
@@ -53,9 +54,11 @@ _WHOM: Final[Mapping[str, str]] = {
 def list_(arguments: argparse.Namespace, registry: Registry) -> int:
     """List a patient's privacy settings."""
     from xds.access import privacy
+    from xds.audit.facts import Deed
 
-    with registry(arguments) as (database, _), database.read() as connection:
+    with registry(arguments) as (database, _, operator), database.read() as connection:
         found = privacy.history(connection, arguments.patient)
+        operator.trail("list").seen(Deed(patient=arguments.patient, action="R", objects=len(found)))
     shown = found if arguments.all else [each for each in found if each.is_in_effect]
     if not shown:
         print(
@@ -79,10 +82,11 @@ def list_(arguments: argparse.Namespace, registry: Registry) -> int:
 def make(arguments: argparse.Namespace, registry: Registry, kind: str) -> int:
     """Make a setting of the kind with this name."""
     from xds.access import privacy
+    from xds.audit.facts import Deed
 
     number = next(number for number, each in privacy.KINDS.items() if each.name == kind)
 
-    def work(connection: Connection, domain: Domain) -> tuple[PrivacySetting, bool]:
+    def work(connection: Connection, domain: Domain, operator: Operator) -> tuple[PrivacySetting, bool]:
         there = {each.key for each in privacy.history(connection, arguments.patient)}
         setting = privacy.make(
             connection,
@@ -95,6 +99,7 @@ def make(arguments: argparse.Namespace, registry: Registry, kind: str) -> int:
             organisation=arguments.organisation or "",
             release_time=arguments.at,
         )
+        operator.done(connection, f"{kind} {_said(setting)}", Deed(patient=arguments.patient))
         return setting, setting.key not in there
 
     setting, is_new = _change(arguments, registry, work)
@@ -106,9 +111,13 @@ def make(arguments: argparse.Namespace, registry: Registry, kind: str) -> int:
 def withdraw(arguments: argparse.Namespace, registry: Registry) -> int:
     """Withdraw a setting."""
     from xds.access import privacy
+    from xds.audit.facts import Deed
 
-    def work(connection: Connection, _: Domain) -> PrivacySetting:
-        return privacy.withdraw(connection, arguments.key, arguments.by)
+    def work(connection: Connection, _: Domain, operator: Operator) -> PrivacySetting:
+        setting = privacy.withdraw(connection, arguments.key, arguments.by)
+        pid = privacy.patient_of(connection, arguments.key)
+        operator.done(connection, f"withdraw {_said(setting)}", Deed(patient=pid))
+        return setting
 
     setting = _change(arguments, registry, work)
     at = moment(str(setting.withdrawn_at))
@@ -133,7 +142,7 @@ def add_commands(commands: Any, registry: Registry, patient: Callable[[str], str
             made.add_argument("--patient", type=patient, metavar="ID", required=True, help="whose documents")
         if changes:
             made.add_argument(
-                "--by", default=_user(), metavar="NAME", help="who does it (default: %(default)s)"
+                "--by", default=user(), metavar="NAME", help="who does it (default: %(default)s)"
             )
         return made
 
@@ -189,11 +198,13 @@ def add_commands(commands: Any, registry: Registry, patient: Callable[[str], str
     made.add_argument("key", type=_key, metavar="KEY", help="as `xds privacy list` shows it")
 
 
-def _change(arguments: argparse.Namespace, registry: Registry, work: Callable[[Connection, Domain], T]) -> T:
+def _change(
+    arguments: argparse.Namespace, registry: Registry, work: Callable[[Connection, Domain, Operator], T]
+) -> T:
     """What `work` gives, done in one transaction on the node's database."""
-    with registry(arguments) as (database, domain):
+    with registry(arguments) as (database, domain, operator):
         try:
-            return database.transact(lambda connection: work(connection, domain))
+            return database.transact(lambda connection: work(connection, domain, operator))
         except RegistryFailure as failure:
             raise XdsError(" ".join(error.context for error in failure.errors)) from None
 
@@ -228,7 +239,7 @@ def _key(text: str) -> int:
     return int(text)
 
 
-def _user() -> str:
+def user() -> str:
     """The name of whoever runs the command; their number where they have no name."""
     try:
         return getpass.getuser()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -149,6 +149,7 @@ class TicketService:
         hpr: str = HPR,
         purpose: str = "TREAT",
         acp: str = "",
+        scopes: Sequence[str] = _SCOPES,
         minutes: int = 60,
         now: datetime | None = None,
     ) -> str:
@@ -168,7 +169,7 @@ class TicketService:
             "exp": int(end.timestamp()),
             "jti": uuid4().hex,
             "cnf": {"jkt": self.proof_key().thumbprint()},
-            "scope": list(_SCOPES),
+            "scope": list(scopes),
             "client_id": client,
             "client_amr": "private_key_jwt",
             "helseid://claims/client/client_name": "Eksempel-EPJ",

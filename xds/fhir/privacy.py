@@ -18,9 +18,12 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import falcon
+from sqlalchemy import Connection
 
 from xds.access import privacy
 from xds.access.gate import Access
+from xds.audit.facts import Deed, Query, Subject
+from xds.audit.trail import Trail
 from xds.errors import DataTypeError, Denied, Fault, RegistryFailure
 from xds.fhir.routes import URL_PATH, challenge
 from xds.metadata.datatypes import CX
@@ -228,8 +231,8 @@ class PrivacyPush:
     """The resource at ADDRESS.
 
     `definitions` is the setting of that name: GUID -> a key of MEANINGS. `gate` is gate 1 and `public_url`
-    the node's, as for FhirBase; without a gate everybody is let in. `may` is gate 2: what a caller with this
-    reference may, or RegistryFailure.
+    the node's, as for FhirBase; without a gate everybody is let in. `may` is gate 2: what a caller may,
+    or RegistryFailure. `begin` opens the trail of a request.
     """
 
     def __init__(
@@ -239,7 +242,8 @@ class PrivacyPush:
         definitions: Mapping[str, str],
         gate: FhirGate | None,
         public_url: str,
-        may: Callable[[Caller | None, str], Access],
+        may: Callable[[Caller | None, Trail], Access],
+        begin: Callable[[falcon.Request], Trail],
         limits: Limits,
     ) -> None:
         self._database = database
@@ -248,13 +252,22 @@ class PrivacyPush:
         self._gate = gate
         self._public_url = public_url.rstrip("/")
         self._may = may
+        self._begin = begin
         self._limits = limits
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Store one push."""
-        started, reference = time.perf_counter(), new_reference()
+        trail = self._begin(req)
+        trail.context.number, trail.context.reference = "PVK", new_reference()
+        try:
+            self._post(req, resp, trail)
+        finally:
+            trail.close()
+
+    def _post(self, req: falcon.Request, resp: falcon.Response, trail: Trail) -> None:
+        started, reference = time.perf_counter(), trail.context.reference
         stream = TimedStream(req.stream.read, self._limits, req.content_length)
-        answer = self._answer(req, stream, reference)
+        answer = self._answer(req, stream, trail)
         stream.drain(DRAIN_SECONDS)
         resp.status = answer.status
         resp.set_header("Cache-Control", "no-store")
@@ -271,23 +284,29 @@ class PrivacyPush:
             answer.logged,
         )
 
-    def _answer(self, req: falcon.Request, stream: TimedStream, reference: str) -> _Answer:
+    def _answer(self, req: falcon.Request, stream: TimedStream, trail: Trail) -> _Answer:
         try:
-            caller = self._caller(req)  # GATE 1
-            access = self._may(caller, reference)  # GATE 2
+            caller = trail.context.caller = self._caller(req)  # GATE 1
+            access = self._may(caller, trail)  # GATE 2
             if (req.content_length or 0) > MOST_BYTES or len(body := _read(stream)) > MOST_BYTES:
+                trail.refused_for("too large")
                 return _Answer(413, f"The body must not be larger than {MOST_BYTES} bytes.", "too large")
             push = read(body, test=self._domain.synthetic)  # GATE 0
+            trail.context.subject = Subject(patients=(push.pid,))
             access.check_patients([push.pid], "innbyggerFnr")
-            return self._store(push, "pvk" if caller is None else caller.client or "pvk")
+            return self._store(push, "pvk" if caller is None else caller.client or "pvk", trail)
         except Denied as denial:
+            trail.denied(denial.rule)
             return self._denied(denial)
         except Unusable as error:
             fields = ",".join(each.field or "body" for each in error.errors)
+            trail.refused_for(f"cannot be read: {fields}")
             return _Answer(400, "The setting cannot be read.", f"bad={fields}", error.errors)
         except Fault as fault:
+            trail.fault("broken off")
             return _Answer(400, fault.reason, "broken off")
         except RegistryFailure as failure:
+            trail.refused(failure.errors)
             forbidden = any(each.rule.startswith("access-") for each in failure.errors)
             return _Answer(
                 403 if forbidden else 422,
@@ -296,6 +315,8 @@ class PrivacyPush:
                 [FieldError(each.location, f"{each.context} [{each.rule}]") for each in failure.errors],
             )
         except Exception as error:
+            reference = trail.context.reference
+            trail.fault(type(error).__name__)
             if is_busy(error) or no_room(error):
                 return _Answer(503, "The node is busy or full: send the setting again.", "busy")
             log.error("%s endpoint=/personvern failed\n%s", reference, trace(error))
@@ -313,8 +334,9 @@ class PrivacyPush:
         return self._gate.caller(request)
 
     def _denied(self, denial: Denied) -> _Answer:
-        code = DENIALS[denial.rule].code
-        assert isinstance(code, Oauth)
+        found = DENIALS[denial.rule].code
+        # An assertion is a token here, whatever SOAP would say of it.
+        code = found if isinstance(found, Oauth) else Oauth.INVALID_TOKEN
         assert self._gate is not None
         return _Answer(
             {Oauth.INVALID_REQUEST: 400, Oauth.INSUFFICIENT_SCOPE: 403}.get(code, 401),
@@ -323,7 +345,7 @@ class PrivacyPush:
             challenges=[challenge(scheme, code) for scheme in self._gate.challenges],
         )
 
-    def _store(self, push: Push, by: str) -> _Answer:
+    def _store(self, push: Push, by: str, trail: Trail) -> _Answer:
         """200 follows the commit."""
         meaning = self._definitions.get(push.definition)
         if meaning is None or meaning not in _TYPES[push.type]:
@@ -333,12 +355,15 @@ class PrivacyPush:
                 else "The setting privacy.definitions of this node gives the definition a meaning that its"
                 " typePi cannot have."
             )
+            trail.refused_for("definition")
             return _Answer(422, "The setting is refused.", "definition", [FieldError("definisjonGuid", text)])
         kind = MEANINGS[meaning]
         if kind is None:
+            trail.seen(Deed(patient=push.pid, query=Query(id="", name=push.source)))
             return _Answer(200, "", "consent: nothing to store")
-        changed = self._database.transact(
-            lambda connection: privacy.replicate(
+
+        def work(connection: Connection) -> bool:
+            changed = privacy.replicate(
                 connection,
                 self._domain,
                 push.pid,
@@ -348,7 +373,10 @@ class PrivacyPush:
                 at=push.at,
                 by=by,
             )
-        )
+            trail.done(connection, Deed(patient=push.pid, query=Query(id="", name=push.source)))
+            return bool(changed)
+
+        changed = self._database.transact(work)
         return _Answer(200, "", "stored" if changed else "nothing new")
 
 

@@ -73,6 +73,17 @@ _SYSTEMS: Final = {
 }
 
 
+def codes_of(said: Restriction) -> tuple[Code, ...]:
+    """The codes that a number stands for, each by its present name; what is unknown or unstated is none."""
+    return tuple(
+        Code("N", REFUSALS)
+        if each is Restriction.NORMAL_9603
+        else Code(each.name or "", LEVELS if each in _LEVEL_CODES.values() else REFUSALS)
+        for each in said
+        if each not in (Restriction.UNSTATED, Restriction.UNKNOWN)
+    )
+
+
 def restrictions(codes: Iterable[Code]) -> Restriction:
     """What these confidentiality codes say together."""
     found = Restriction(0)

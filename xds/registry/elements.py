@@ -164,7 +164,7 @@ def write_references(rows: Sequence[Sequence[Any]], codes: Codes) -> Iterator[li
     for first in range(0, len(rows), 1000):
         yield [
             f'<rim:ObjectRef id="{uuid_urn(entry_uuid)}"{_home(home_pk, codes)}/>'.encode()
-            for _, entry_uuid, home_pk in rows[first : first + 1000]
+            for _, entry_uuid, home_pk, _, _ in rows[first : first + 1000]
         ]
 
 

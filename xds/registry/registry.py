@@ -19,11 +19,13 @@ from xds.metadata.datatypes import CX
 from xds.metadata.model import Slot, Submission
 from xds.metadata.updates import Update
 from xds.registry import elements, patients, rows
+from xds.registry.owners import OWNERS, Owned, owner
 from xds.registry.prepare import Prepared, Reading, prepare, words_of
 from xds.registry.queries import MULTI_PATIENT_QUERIES, STORED_QUERIES
 from xds.registry.queries.parameters import Shape, read, values
 from xds.registry.register import register
 from xds.registry.remove import remove
+from xds.registry.rows import LISTED
 from xds.registry.rules import broken
 from xds.registry.sight import Sight, documents_by_key, strictest
 from xds.registry.update import prepare_update, update
@@ -31,6 +33,7 @@ from xds.registry.view import Visibility
 from xds.store.codes import Codes
 from xds.store.database import Compiled, Database
 from xds.store.keys import unique_id_key
+from xds.store.schema import KIND_DOCUMENT_ENTRY
 
 #: Far more than well-behaved callers need; others start over.
 _KEPT_STATEMENTS: Final = 200
@@ -70,13 +73,47 @@ def patients_asked_for(query: StoredQuery) -> Iterator[tuple[str, list[str]]]:
 
 
 @dataclass(frozen=True, slots=True)
+class Listed:
+    """What an answer has of one patient (CX text): how many objects, and the entryUUIDs of documents."""
+
+    pid: str
+    objects: int
+    shown: Sequence[bytes]
+    masked: Sequence[bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """The elements of an answer's RegistryObjectList, made as they are sent; `warnings`: what is wrong with
-    them.
+    them. For the access log there is the number of `objects`, and what is `listed` of each patient.
     """
 
     elements: Iterator[list[bytes]]
+    objects: int = 0
+    listed: tuple[Listed, ...] = ()
     warnings: tuple[RegistryError, ...] = ()
+
+
+def _listed(rows: Sequence[Sequence[Any]], leaf: bool) -> tuple[Listed, ...]:
+    """By patient. An association has none of its own: it counts for everybody of the answer."""
+    told = LISTED[leaf]
+    documents: dict[str, tuple[list[bytes], list[bytes]]] = {}
+    others: dict[str, int] = {}
+    for row in rows:
+        pid, masked, uuid = told(row)
+        if row[0] == KIND_DOCUMENT_ENTRY:
+            if pid not in documents:
+                documents[pid] = ([], [])
+            documents[pid][masked].append(uuid)
+        else:
+            others[pid or ""] = others.get(pid or "", 0) + 1
+    unowned = others.pop("", 0)
+    found = []
+    for pid in dict.fromkeys((*documents, *others)):
+        shown, masked_ones = documents.get(pid, ([], []))
+        objects = len(shown) + len(masked_ones) + others.get(pid, 0) + unowned
+        found.append(Listed(pid, objects, shown, masked_ones))
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,17 +160,37 @@ class Registry:
         """
         return register(connection, prepared, self._codes, self.domain, visibility)
 
-    def update(self, request: Update, visibility: Visibility) -> bool:
-        """Carry out an update in a transaction of its own; False when it is an identical repeat."""
+    def prepare_update(self, request: Update) -> Prepared:
+        """All work on a valid update that needs no lock."""
         prepared = prepare_update(request, self.options.reading)
         self._codes.learn(words_of(prepared))
-        return self._database.transact(
-            lambda connection: update(connection, request, prepared, self._codes, self.domain, visibility)
-        )
+        return prepared
 
-    def remove(self, connection: Connection, ids: Sequence[str], visibility: Visibility) -> None:
-        """Remove objects by entryUUID in the caller's transaction; raises RegistryFailure (remove.remove)."""
-        remove(connection, ids, visibility)
+    def update(
+        self, connection: Connection, request: Update, prepared: Prepared, visibility: Visibility
+    ) -> bool:
+        """Carry out an update in the caller's transaction; False when it is an identical repeat."""
+        return update(connection, request, prepared, self._codes, self.domain, visibility)
+
+    def remove(
+        self, connection: Connection, ids: Sequence[str], visibility: Visibility
+    ) -> Mapping[str, Sequence[str]]:
+        """Remove objects by entryUUID in the caller's transaction: patient (CX text) -> what was theirs.
+
+        Raises RegistryFailure (remove.remove).
+        """
+        return remove(connection, ids, visibility)
+
+    def owners(self, unique_ids: Collection[str]) -> Mapping[str, Owned]:
+        """Whose these documents are, of those that have an entry."""
+        keys = {unique_id_key(each): each for each in unique_ids}
+        found: dict[str, Owned] = {}
+        listed = sorted(keys)
+        for start in range(0, len(listed), _TOGETHER):
+            bound = {"keys": listed[start : start + _TOGETHER]}
+            rows = self._database.fetch(self._kept(("owners",), lambda: OWNERS, bound), bound)
+            found |= {keys[bytes(row[0])]: owner(row) for row in rows}
+        return found
 
     def sight(self, unique_ids: Collection[str], visibility: Visibility) -> Mapping[str, Sight]:
         """What these documents are to a caller; one without an entry is hidden from whoever sees not all."""
@@ -178,10 +235,11 @@ class Registry:
             del found[self.options.results :]
             warnings = (replace(broken("query-too-many"), warning=True),)
         if not leaf:
-            return Found(elements.write_references(found, self._codes), warnings)
+            references = elements.write_references(found, self._codes)
+            return Found(references, len(found), _listed(found, leaf), warnings)
         if module.ONE_PATIENT and len({row[rows.PID] for row in found} - {None}) > 1:
             raise RegistryFailure(broken("query-single-patient"))
-        return Found(elements.write(found, self._codes), warnings)
+        return Found(elements.write(found, self._codes), len(found), _listed(found, leaf), warnings)
 
     def _check(self, query: StoredQuery) -> list[RegistryError]:
         """What is wrong with a query but for its id and parameters."""

@@ -29,6 +29,7 @@ from xds.registry.objects import (
     read_uuid,
     versions,
 )
+from xds.registry.owners import pids_of
 from xds.registry.prepare import ASSOCIATION_TYPES, HAS_MEMBER
 from xds.registry.rules import broken
 from xds.registry.sight import open_among
@@ -59,8 +60,9 @@ class _Object:
     ends: tuple[bytes, ...]
 
 
-def remove(connection: Connection, ids: Sequence[str], visibility: Visibility) -> None:
-    """Remove the objects with these entryUUIDs, each named once or more.
+def remove(connection: Connection, ids: Sequence[str], visibility: Visibility) -> Mapping[str, Sequence[str]]:
+    """Remove the objects with these entryUUIDs, each named once or more: patient -> the ids of what was
+    theirs.
 
     What `visibility` does not open is not there.
 
@@ -79,6 +81,11 @@ def remove(connection: Connection, ids: Sequence[str], visibility: Visibility) -
     if errors:
         raise RegistryFailure(*errors)
     _delete(connection, going.values())
+    pids = pids_of(connection, (each.patient_pk for each in going.values()))
+    removed: dict[str, list[str]] = {}
+    for uuid, each in going.items():
+        removed.setdefault(pids[each.patient_pk], []).append(uuid_urn(uuid))
+    return removed
 
 
 # -- looking and locking -------------------------------------------------------------------------------------

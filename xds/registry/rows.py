@@ -1,10 +1,11 @@
 """One shape of row for every kind of registry object: each stored query is one statement and one writer.
 
 Stored queries select `document_rows(view)`, `set_rows(view)` … and join them with UNION ALL; elements.py
-writes the rows. With `view.leaf` a row is (kind, status, home_pk, pid, updated, masked, body), else (kind,
-entry_uuid, home_pk). All of these, and the `…_ids` for the inner parts of a statement, carry the conditions
-that the view has for their kind: a query must never reach an object in another way. The visibility decides
-about documents; links, submission sets and folders are seen for the sake of what it opens (view.py).
+writes the rows. With `view.leaf` a row is (kind, status, home_pk, pid, updated, masked, entry_uuid, body),
+else (kind, entry_uuid, home_pk, pid, masked). All of these, and the `…_ids` for the inner parts of a
+statement, carry the conditions that the view has for their kind: a query must never reach an object in
+another way. The visibility decides about documents; links, submission sets and folders are seen for the sake
+of what it opens (view.py).
 """
 
 from __future__ import annotations
@@ -47,10 +48,12 @@ from xds.store.schema import (
 
 Rows = Select[Any]
 
-#: All of a leaf row but its body.
+#: What of a leaf row is written around its body.
 FRAME: Final = itemgetter(0, 1, 2, 3, 4, 5)
-#: Where a leaf row has its patient: None for an association, which has no patient id of its own.
+#: Where a row has its patient, None for an association, which has no patient id of its own.
 PID: Final = 3
+#: What the access log is told of a row: (pid, masked, entry_uuid), of leaf rows and of others.
+LISTED: Final = {True: itemgetter(PID, 5, 6), False: itemgetter(PID, 4, 1)}
 
 #: The patient under whose id an object is asked for and shown: after merges, the end of the chain.
 survivor: Final = patient.alias("survivor")
@@ -75,7 +78,7 @@ def _select(
 ) -> Rows:
     number = _number(kind).label("kind")
     if not view.leaf:
-        return select(number, table.c.entry_uuid, table.c.home_pk)
+        return select(number, table.c.entry_uuid, table.c.home_pk, pid.label("pid"), masked.label("masked"))
     return select(
         number,
         table.c.status,
@@ -83,6 +86,7 @@ def _select(
         pid.label("pid"),
         updated.label("updated"),
         masked.label("masked"),
+        table.c.entry_uuid,
         table.c.body,
     )
 

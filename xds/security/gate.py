@@ -6,12 +6,15 @@ app.py asks a gate about every request before anything of the request is looked 
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from xds.errors import Denied
+from lxml import etree
+
+from xds.errors import Denied, Fault
 from xds.security import attributes, claims, proof, saml, tokens, wsse
 from xds.security.caller import Caller
 from xds.security.denials import denied
@@ -19,6 +22,7 @@ from xds.security.remembered import Remembered
 from xds.security.replay import Replay
 from xds.security.trust import Trust
 from xds.security.trust_store import TrustStore
+from xds.transport import xml
 from xds.transport.message import Message
 
 Clock = Callable[[], datetime]
@@ -58,31 +62,59 @@ class SoapGate:
         digest = Remembered.digest(security.exact)
         known = self._remembered.get(digest, trust.generation)
         if known is None:
-            trust, ticket, caller = self._verify(security, trust, now)
+            trust, ticket, caller = self._verify(security.assertion, trust, now)
         else:
             ticket, caller = known
         saml.check_times(ticket, now)
         wsse.check_timestamp(security, now, ticket.issuer.skew)
         wsse.confirm(security, ticket, now, known_sender=self._known_sender)
-        if ticket.once and not self._replay.first_use(
-            f"saml {ticket.issuer.name} {ticket.id}", caller.expires_at + ticket.issuer.skew, now
-        ):
-            raise denied("ticket-used")
+        self._use_once(ticket, caller, now)
         if known is None:
             self._remembered.put(digest, trust.generation, (ticket, caller))
         return caller
 
+    def bearer(self, text: str) -> Caller:
+        """Who sent an assertion as an access token (IUA, SAML Token option): base64url, as a bearer only.
+
+        Raises Denied.
+        """
+        now = self._clock()
+        trust = self._trust.trust
+        data = _decoded(text)
+        digest = Remembered.digest(data)
+        known = self._remembered.get(digest, trust.generation)
+        if known is None:
+            try:
+                assertion = xml.parse(data, remarks=True)
+            except Fault:
+                raise denied("token-header") from None
+            trust, ticket, caller = self._verify(assertion, trust, now)
+        else:
+            ticket, caller = known
+        saml.check_times(ticket, now)
+        wsse.confirm_bearer(ticket, now)
+        self._use_once(ticket, caller, now)
+        if known is None:
+            self._remembered.put(digest, trust.generation, (ticket, caller))
+        return caller
+
+    def _use_once(self, ticket: saml.Ticket, caller: Caller, now: datetime) -> None:
+        if ticket.once and not self._replay.first_use(
+            f"saml {ticket.issuer.name} {ticket.id}", caller.expires_at + ticket.issuer.skew, now
+        ):
+            raise denied("ticket-used")
+
     def _verify(
-        self, security: wsse.Security, trust: Trust, now: datetime
+        self, assertion: etree._Element, trust: Trust, now: datetime
     ) -> tuple[Trust, saml.Ticket, Caller]:
         try:
-            signed, ticket = saml.verify(security.assertion, trust, now)
+            signed, ticket = saml.verify(assertion, trust, now)
         except Denied as error:
-            issuer = saml.issuer_name(security.assertion)
+            issuer = saml.issuer_name(assertion)
             if error.rule not in _KEY_UNKNOWN or not self._trust.refresh(issuer):
                 raise
             trust = self._trust.trust
-            signed, ticket = saml.verify(security.assertion, trust, now)
+            signed, ticket = saml.verify(assertion, trust, now)
         caller = attributes.caller(
             signed, ticket.issuer, expires_at=ticket.expires_at, attested_at=ticket.authenticated_at
         )
@@ -104,9 +136,15 @@ class HttpRequest:
 
 
 class FhirGate:
-    """HelseID access tokens with DPoP in the Authorization header (ITI-72, RFC 9449)."""
+    """HelseID access tokens with DPoP in the Authorization header (ITI-72, RFC 9449).
 
-    def __init__(self, trust: TrustStore, replay: Replay, *, clock: Clock = utc_now) -> None:
+    `saml` takes the assertions that come in their place: citizens have no other ticket.
+    """
+
+    def __init__(
+        self, trust: TrustStore, replay: Replay, saml: SoapGate | None = None, *, clock: Clock = utc_now
+    ) -> None:
+        self._saml = saml
         self._trust = trust
         self._replay = replay
         self._clock = clock
@@ -126,6 +164,10 @@ class FhirGate:
         """Who sent the request, with one of these scopes (none: whatever scope). Raises Denied."""
         now = self._clock()
         scheme, text = _authorization(request.authorization)
+        if self._saml is not None and scheme == "bearer" and "." not in text:
+            if request.dpop is not None:
+                raise denied("token-scheme")
+            return self._saml.bearer(text)
         trust = self._trust.trust
         digest = Remembered.digest(text.encode("utf-8", "replace"))
         known = self._remembered.get(digest, trust.generation)
@@ -162,6 +204,16 @@ class FhirGate:
         name, until = proof.check(request.dpop, text, token.thumbprint, request.method, request.url, now)
         if not self._replay.first_use(f"dpop {name}", until, now):
             raise denied("proof-used")
+
+
+def _decoded(text: str) -> bytes:
+    """base64url with or without padding, strictly."""
+    try:
+        if len(text) > 2 * wsse.MOST_BYTES:
+            raise ValueError
+        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except ValueError:
+        raise denied("token-header") from None
 
 
 def _authorization(header: str | None) -> tuple[str, str]:

@@ -141,6 +141,15 @@ def confirm(security: Security, ticket: saml.Ticket, now: datetime, *, known_sen
     raise denied(failed)
 
 
+def confirm_bearer(ticket: saml.Ticket, now: datetime) -> None:
+    """Raise Denied unless whoever has the ticket may use it: there is no message that could be signed."""
+    ways = {way.method for way in ticket.issuer.confirmations} & {Confirmation.BEARER.method}
+    if not any(
+        each.method in ways and _in_time(each, now, ticket.issuer.skew) for each in ticket.confirmations
+    ):
+        raise denied("ticket-confirmation")
+
+
 def _in_time(confirmation: saml.SubjectConfirmation, now: datetime, skew: timedelta) -> bool:
     return (confirmation.not_before is None or confirmation.not_before <= now + skew) and (
         confirmation.not_on_or_after is None or now - skew < confirmation.not_on_or_after

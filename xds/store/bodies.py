@@ -1,6 +1,6 @@
-"""How the lasting text of a registry object is kept in its row: compressed with a shared dictionary.
+"""How the lasting text of a registry object or of an AuditEvent is kept: compressed with a shared dictionary.
 
-Called when an object is registered (`pack`) and when it is returned (`unpack`); 8 KB become about 400 bytes,
+Called when one is stored (`pack`) and when it is returned (`unpack`); 8 KB become about 400 bytes,
 so that a patient's rows stay together on few pages. The first byte names the dictionary;
 bench/train_dictionary.py makes one. A dictionary that has ever been used must never change or go away: add a
 new file beside it.
@@ -16,8 +16,10 @@ from typing import Final
 import zstandard
 
 _HERE: Final = Path(__file__).parent
-_DICTIONARIES: Final = {1: _HERE / "dictionary-1.zdict"}
-_CURRENT: Final = 1
+#: The dictionaries to write with: of registry objects, of AuditEvents.
+OBJECTS: Final = 1
+AUDIT: Final = 2
+_DICTIONARIES: Final = {number: _HERE / f"dictionary-{number}.zdict" for number in (OBJECTS, AUDIT)}
 #: A negative level stores literals as they are: a quarter longer, and read a quarter faster, than level 3.
 _LEVEL: Final = -1
 
@@ -29,12 +31,16 @@ _data = {
 _local = threading.local()
 
 
-def pack(body: bytes) -> bytes:
+def pack(body: bytes, dictionary: int = OBJECTS) -> bytes:
     """The stored form of `body`: one byte for the dictionary, then a zstd frame."""
-    compressor = getattr(_local, "compressor", None)
-    if compressor is None:
-        compressor = _local.compressor = zstandard.ZstdCompressor(level=_LEVEL, dict_data=_data[_CURRENT])
-    return bytes((_CURRENT,)) + compressor.compress(body)
+    compressors = getattr(_local, "compressors", None)
+    if compressors is None:
+        compressors = _local.compressors = {
+            number: zstandard.ZstdCompressor(level=_LEVEL, dict_data=data).compress
+            for number, data in _data.items()
+        }
+    packed: bytes = compressors[dictionary](body)
+    return bytes((dictionary,)) + packed
 
 
 def unpack(stored: Sequence[bytes]) -> list[bytes]:

@@ -19,8 +19,8 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import URL, BindParameter, Connection, Engine, Executable, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy import URL, BindParameter, Connection, Engine, Executable, UpdateBase, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from xds.errors import SettingsError
@@ -48,6 +48,10 @@ class Kind(Protocol):
     @property
     def writers(self) -> Engine:
         """Connections for write transactions."""
+
+    @property
+    def error(self) -> type[Exception]:
+        """The driver's OperationalError."""
 
     def fetch(self, text: str, values: tuple[Any, ...]) -> list[Any]:
         """All rows of one statement, straight from the driver. Raises OperationalError as SQLAlchemy does."""
@@ -134,7 +138,9 @@ class Database:
                 places |= {f"{name}_{index + 1}": (name, index) for index in range(len(value))}
             else:
                 places[name] = (name, None)
-        compiled: Any = statement.params(bound).compile(  # type: ignore[attr-defined]
+        if not isinstance(statement, UpdateBase):  # of what writes, each value is a bindparam of its own
+            statement = statement.params(bound)  # type: ignore[attr-defined]
+        compiled: Any = statement.compile(  # type: ignore[attr-defined]
             dialect=self.engine.dialect, compile_kwargs={"render_postcompile": True}
         )
         constants = {
@@ -151,6 +157,16 @@ class Database:
         """All rows of one compiled statement, as plain tuples: the hot path of every read."""
         with _waiting():
             return self._kind.fetch(compiled.text, compiled.values(bound))
+
+    def run(self, connection: Connection, compiled: Compiled, bound: Mapping[str, Any]) -> list[Any]:
+        """The rows of a compiled statement in a write transaction, straight from the driver."""
+        try:
+            cursor = connection.connection.driver_connection.execute(  # type: ignore[union-attr]
+                compiled.text, compiled.values(bound)
+            )
+            return cursor.fetchall() if cursor.description else []
+        except self._kind.error as error:
+            raise OperationalError(compiled.text, None, error) from error
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

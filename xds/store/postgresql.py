@@ -61,6 +61,8 @@ class _Compiler(PGCompiler_psycopg):
 class Postgresql:
     """A server, with at most `connections` for reading and as many for writing."""
 
+    error = psycopg.OperationalError
+
     def __init__(self, url: URL, connections: int) -> None:
         if url.get_driver_name() != "psycopg":
             raise SettingsError("store.database: write postgresql+psycopg://…, the driver that xds uses")

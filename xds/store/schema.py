@@ -246,6 +246,61 @@ privacy_setting = _clustered(
     Index("ix_privacy_setting_patient", "patient_pk"),
 )
 
+#: The access log: only ever appended to (audit/store.py). Each row is chained by its hash to the one before.
+audit_event = _clustered(
+    "audit_event",
+    Column("chain_pk", Integer, primary_key=True, autoincrement=False),
+    # Microseconds since 1970, UTC; grows with every row of a chain.
+    Column("recorded", Big, primary_key=True, autoincrement=False),
+    Column("seq", Big, nullable=False),  # 1, 2, 3 … within its chain
+    Column("pid", Text),  # the patient's CX text
+    Column("person", Text),  # who asked: audit/event.py, person_of
+    Column("code", Text, nullable=False),  # the transaction
+    Column("outcome", Small, nullable=False),
+    Column("hash", LargeBinary(32), nullable=False),
+    Column("body", LargeBinary, nullable=False),  # compressed AuditEvent, without id and recorded
+    Index("ix_audit_event_pid", "pid", "recorded"),
+    Index("ix_audit_event_person", "person", "recorded"),
+)
+
+#: The head of each node's chain, and where it was cut by retention; what was cut ended with that hash.
+audit_chain = Table(
+    "audit_chain",
+    metadata,
+    Column("chain_pk", Integer, primary_key=True),
+    Column("node", Text, nullable=False, unique=True),
+    Column("seq", Big, nullable=False),
+    Column("hash", LargeBinary(32), nullable=False),
+    Column("recorded", Big, nullable=False),
+    Column("cut_seq", Big, nullable=False),
+    Column("cut_hash", LargeBinary(32), nullable=False),
+    sqlite_strict=True,
+)
+
+#: Events that a receiver has not taken yet, and those that it refuses (dead = 1).
+audit_outbox = _clustered(
+    "audit_outbox",
+    Column("receiver", Text, primary_key=True),
+    Column("dead", Small, primary_key=True, autoincrement=False),
+    Column("recorded", Big, primary_key=True, autoincrement=False),
+    Column("chain_pk", Integer, primary_key=True, autoincrement=False),
+    Column("attempts", Integer, nullable=False),
+    Column("reason", Text),  # why it is dead
+)
+
+#: Each receiver's state: who hands on to it now, until when, and when it is tried again.
+audit_receiver = Table(
+    "audit_receiver",
+    metadata,
+    Column("receiver", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("held_until", Big, nullable=False),  # milliseconds since 1970, UTC
+    Column("failures", Integer, nullable=False),  # in a row
+    Column("due", Big, nullable=False),  # milliseconds since 1970, UTC
+    Column("reason", Text),  # of the last failure
+    sqlite_strict=True,
+)
+
 #: One value per name for maintenance tasks, e.g. how far the sweep has come.
 maintenance = Table(
     "maintenance",

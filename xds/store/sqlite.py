@@ -44,6 +44,8 @@ _PRAGMAS: Final = (
 class Sqlite:
     """A database file; `connections` bounds nothing here, where they are cheap."""
 
+    error = sqlite3.OperationalError
+
     def __init__(self, url: URL, connections: int) -> None:
         if not url.database or url.database == ":memory:":
             raise SettingsError("store.database: SQLite needs a file, e.g. sqlite:////var/lib/xds/xds.db")

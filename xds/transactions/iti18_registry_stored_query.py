@@ -5,15 +5,18 @@ ITI-51 is the same with other queries, so its module takes `read`, `do`, `write`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from xds.access.gate import Access
 from xds.access.policy import Action
+from xds.audit.facts import Deed, Outcome, for_each_patient, reason_of
+from xds.audit.trail import Trail
 from xds.errors import RegistryError
 from xds.metadata import names
 from xds.metadata.ebrim import read_slots
 from xds.registry.registry import Found, StoredQuery, patients_asked_for
+from xds.transactions import about
 from xds.transactions.responses import adhoc_query_response
 from xds.transactions.schema import required
 from xds.transactions.transaction import Body, Node, Transaction, always
@@ -46,11 +49,32 @@ def read(node: Node, message: Message, multi_patient: bool = False) -> Asked:
     )
 
 
-def do(node: Node, request: Asked, access: Access) -> tuple[Found, str]:
+def do(node: Node, request: Asked, access: Access, trail: Trail) -> tuple[Found, str]:
     """What was found of what the caller may see, and the reference number."""
     for name, pids in patients_asked_for(request.query):
         access.check_patients(pids, name)
-    return node.registry.query(request.query, access.visibility), request.reference
+    found = node.registry.query(request.query, access.visibility)
+    trail.seen(*_deeds(found, trail.patients))
+    return found, request.reference
+
+
+def _deeds(found: Found, asked: Sequence[str]) -> Iterator[Deed]:
+    """One for each patient of whom something was found, or else who was asked for; and what was cut off."""
+    deeds = [
+        Deed(patient=each.pid, shown=each.shown, masked=each.masked, objects=each.objects)
+        for each in found.listed
+    ]
+    # Of one patient, something may be found under another id: one that theirs was merged into.
+    if not deeds or len(asked) > 1:
+        told = {each.patient for each in deeds}
+        vain = [pid for pid in asked if pid not in told]
+        deeds += (
+            for_each_patient(Deed(objects=0 if asked else found.objects), vain) if vain or not deeds else ()
+        )
+    yield from deeds
+    if found.warnings:
+        reason = reason_of(found.warnings)
+        yield from (Deed(patient=each.patient, outcome=Outcome.MINOR, reason=reason) for each in deeds)
 
 
 def write(result: tuple[Found, str]) -> Body:
@@ -71,6 +95,7 @@ TRANSACTION = Transaction(
     element=f"{{{names.QUERY}}}AdhocQueryRequest",
     streams=False,
     fails_softly=False,
+    about=about.query,
     read=read,
     asks=always(Action.READ_LIST),
     do=do,

@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from xds.access.gate import Access
 from xds.access.policy import Action
+from xds.audit.trail import Trail
 from xds.errors import RegistryError, RegistryFailure
 from xds.metadata import names
 from xds.metadata.ebrim import read_object_list
@@ -94,7 +95,7 @@ def _compare(entry: RegistryObject, staged: Staged) -> Iterator[RegistryError]:
             yield _broken("document-size", f"{entry.id}/size")
 
 
-def do(node: Node, request: Provided, access: Access) -> iti42.Remarks:
+def do(node: Node, request: Provided, access: Access, trail: Trail) -> iti42.Remarks:
     """Bytes first, rows second: see the module's text."""
     repository = node.repository
     completed = tuple(
@@ -115,8 +116,12 @@ def do(node: Node, request: Provided, access: Access) -> iti42.Remarks:
         NewDocument(entry.unique_id, entry.mime_type, request.documents[entry.entry_uuid])
         for entry in typed.document_entries
     ]
+    told = iti42.deed(typed)
     put_and_record(
-        node, documents, lambda connection: node.registry.register(connection, prepared, access.visibility)
+        node,
+        documents,
+        lambda connection: node.registry.register(connection, prepared, access.visibility),
+        lambda connection: trail.done(connection, told),
     )
     return request.remarks
 
@@ -127,11 +132,15 @@ def asks(request: Provided) -> Action:
 
 
 def put_and_record(
-    node: Node, documents: Sequence[NewDocument], register: Callable[[Connection], object]
+    node: Node,
+    documents: Sequence[NewDocument],
+    register: Callable[[Connection], object],
+    tell: Callable[[Connection], None],
 ) -> None:
-    """Make bytes last, then write their rows and what `register` writes in one transaction.
+    """Make bytes last, then write their rows, what `register` writes before and `tell` after, in one
+    transaction.
 
-    `register` may be called again from the start. Raises RegistryFailure.
+    Both may be called again from the start. Raises RegistryFailure.
     """
     repository = node.repository
     damaged = repository.damaged(documents)
@@ -139,7 +148,9 @@ def put_and_record(
 
     def work(connection: Connection) -> list[str]:
         register(connection)
-        return repository.record(connection, put, damaged)
+        unneeded = repository.record(connection, put, damaged)
+        tell(connection)
+        return unneeded
 
     try:
         put = repository.put(documents)
@@ -163,6 +174,7 @@ TRANSACTION = Transaction(
     element=f"{{{names.XDS}}}ProvideAndRegisterDocumentSetRequest",
     streams=True,
     fails_softly=True,
+    about=iti42.TRANSACTION.about,
     read=read,
     asks=asks,
     do=do,

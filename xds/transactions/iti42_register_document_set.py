@@ -11,14 +11,19 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Literal
 
+from sqlalchemy import Connection
+
 from xds.access.gate import Access
 from xds.access.policy import Action
+from xds.audit.facts import Deed, Document
+from xds.audit.trail import Trail
 from xds.errors import RegistryError, RegistryFailure
 from xds.metadata import names
 from xds.metadata.datatypes import CX
 from xds.metadata.ebrim import read_object_list
 from xds.metadata.model import Submission
 from xds.metadata.validation import check, submission
+from xds.transactions import about
 from xds.transactions.responses import registry_response
 from xds.transactions.schema import required
 from xds.transactions.transaction import Body, Node, Transaction
@@ -66,12 +71,28 @@ def asks(objects: Submission) -> Action:
 _CHANGING: Final = frozenset({*names.REPLACEMENTS, names.XFRM, names.APND})
 
 
-def do(node: Node, request: Register, access: Access) -> Remarks:
+def do(node: Node, request: Register, access: Access, trail: Trail) -> Remarks:
     """Register it in one transaction; an identical repeat changes nothing and succeeds."""
     check_patient(request.submission, access)
     prepared = node.registry.prepare(request.submission)
-    node.database.transact(lambda connection: node.registry.register(connection, prepared, access.visibility))
+    told = deed(request.submission)
+
+    def work(connection: Connection) -> None:
+        node.registry.register(connection, prepared, access.visibility)
+        trail.done(connection, told)
+
+    node.database.transact(work)
     return request.remarks
+
+
+def deed(objects: Submission, changed: tuple[Document, ...] = ()) -> Deed:
+    """What a submission does, for the access log; `changed` is what it changes beside what it brings."""
+    the_set = objects.submission_set
+    return Deed(
+        patient=str(CX.parse(the_set.patient_id)),
+        submission_set=the_set.unique_id,
+        documents=(*about.entries(objects.document_entries), *changed),
+    )
 
 
 def check_patient(objects: Submission, access: Access, transaction: str = "") -> None:
@@ -102,6 +123,7 @@ TRANSACTION = Transaction(
     element=f"{{{names.LCM}}}SubmitObjectsRequest",
     streams=False,
     fails_softly=True,
+    about=about.submission,
     read=partial(read, transaction="ITI-42"),
     asks=lambda request: asks(request.submission),
     do=do,

@@ -8,18 +8,20 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from xds.access.gate import Access
 from xds.access.policy import Action
+from xds.audit.facts import Deed, Document, Outcome, reason_of
+from xds.audit.trail import Trail
 from xds.errors import RegistryError, RegistryFailure, XdsError
 from xds.metadata import names
 from xds.registry.sight import Sight
 from xds.registry.view import Visibility
 from xds.repository.documents import DamagedDocument, StoredDocument
 from xds.repository.on_demand import MadeTooLate, MadeTooMuch, NotMade
-from xds.transactions import on_demand
+from xds.transactions import about, on_demand
 from xds.transactions.responses import registry_response
 from xds.transactions.rules import broken
 from xds.transactions.transaction import Body, Node, Transaction, always, log_refusal
@@ -94,7 +96,7 @@ def read(node: Node, message: Message) -> Retrieve:
     )
 
 
-def do(node: Node, request: Retrieve, access: Access) -> Retrieved:
+def do(node: Node, request: Retrieve, access: Access, trail: Trail) -> Retrieved:
     """Find and verify each document; one that fails has its own error and does not hinder the others."""
     if len(request.requests) > node.limits.parts:
         raise RegistryFailure(broken("retrieve-number"))
@@ -141,7 +143,52 @@ def do(node: Node, request: Retrieve, access: Access) -> Retrieved:
             documents.append((each, Content(attachment)))
     if errors:
         log_refusal(request.reference, _NUMBER, errors)
+    trail.seen(*_deeds(node, request, documents, errors, trail.patients))
     return Retrieved(tuple(documents), tuple(errors), request.reference)
+
+
+def _deeds(
+    node: Node,
+    request: Retrieve,
+    documents: Sequence[tuple[DocumentRequest, Content]],
+    errors: Sequence[RegistryError],
+    asked: Sequence[str],
+) -> Iterator[Deed]:
+    """What each patient's documents are that go out; and those that do not, with why (ITI TF-2 3.43.5)."""
+    own = node.repository.unique_id
+    asked_for = {each.document_unique_id for each in request.requests if each.repository_unique_id == own}
+    owners = node.registry.owners(asked_for)
+    by_patient: dict[str, list[Document]] = {}
+    for each, content in documents:
+        owner = owners.get(each.document_unique_id)
+        pid = owner.pid if owner is not None else "".join(asked[:1])
+        named = _named(each, content.attachment.content_type)
+        some = by_patient.setdefault(pid, [])
+        some.append(about.owned(named, owner))
+        if content.new_document_unique_id:
+            some.append(replace(some[-1], unique_id=content.new_document_unique_id))
+    for pid, some in by_patient.items():
+        yield Deed(patient=pid, documents=tuple(some))
+    if not errors:
+        return
+    sent = {id(each) for each, _ in documents}
+    left: dict[str, list[Document]] = {}
+    for each in request.requests:
+        if id(each) not in sent:
+            owner = owners.get(each.document_unique_id) if each.repository_unique_id == own else None
+            pid = owner.pid if owner is not None else "".join(asked[:1])
+            left.setdefault(pid, []).append(_named(each))
+    for pid, some in left.items():
+        yield Deed(patient=pid, outcome=Outcome.MINOR, reason=reason_of(errors), documents=tuple(some))
+
+
+def _named(request: DocumentRequest, mime_type: str = "") -> Document:
+    return Document(
+        unique_id=request.document_unique_id,
+        repository=request.repository_unique_id,
+        home=request.home or "",
+        mime_type=mime_type,
+    )
 
 
 def _verify(node: Node, documents: Iterable[StoredDocument], reference: str) -> dict[str, bytes | None]:
@@ -272,6 +319,7 @@ TRANSACTION = Transaction(
     element=f"{{{names.XDS}}}RetrieveDocumentSetRequest",
     streams=True,
     fails_softly=False,
+    about=about.documents,
     read=read,
     asks=always(Action.READ_DOCUMENT),
     do=do,

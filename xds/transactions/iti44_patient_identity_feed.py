@@ -8,6 +8,7 @@ of the patient is said in one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -17,7 +18,10 @@ from lxml import etree
 
 from xds.access.gate import Access
 from xds.access.policy import Action
-from xds.errors import Fault, FaultCode, RegistryError, RegistryFailure
+from xds.audit.facts import Deed, Subject, for_each_patient
+from xds.audit.trail import Trail
+from xds.errors import DataTypeError, Fault, FaultCode, RegistryError, RegistryFailure
+from xds.metadata.datatypes import CX
 from xds.registry.patients import SUBSUMED, SURVIVING
 from xds.transactions import patient_feed
 from xds.transactions.patient_feed import Named
@@ -51,6 +55,7 @@ class Request:
     """What is read of a message: the attributes of II elements that the answer repeats, and patient ids."""
 
     reference: str
+    control_id: str
     id: str
     sender: str
     receiver: str
@@ -74,6 +79,7 @@ def read(node: Node, message: Message) -> Request:
     code = required(body, _path("processingCode")).get("code", "")
     return Request(
         reference=message.reference,
+        control_id="^".join(filter(None, map(required(body, _path("id")).get, ("root", "extension")))),
         id=_ii(required(body, _path("id"))),
         sender=_ii(body.find(_path("sender/device/id"))),
         receiver=_ii(body.find(_path("receiver/device/id"))),
@@ -82,6 +88,16 @@ def read(node: Node, message: Message) -> Request:
         others=_ids(body, _OTHER_ID),
         prior=_ids(body, _PRIOR_ID),
     )
+
+
+def _about(message: Message) -> Subject:
+    """The first patient id that can be one, and the first that is merged; `do` knows whose are used here."""
+    found = []
+    for path in (_PRIOR_ID, _PATIENT_ID):
+        for named in _ids(message.body, path)[:1]:
+            with suppress(DataTypeError):
+                found.append(str(CX.parse(str(CX(named.id, named.authority)))))
+    return Subject(patients=tuple(found))
 
 
 def _path(path: str) -> str:
@@ -103,28 +119,35 @@ def _ii(element: etree._Element | None) -> str:
     return text or ' nullFlavor="NI"'
 
 
-def _doing(work: Callable[[Node, Request], None]) -> Callable[[Node, Request, Access], Outcome]:
-    def do(node: Node, request: Request, access: Access) -> Outcome:
+_Work = Callable[[Node, Request, Trail], None]
+
+
+def _doing(work: _Work) -> Callable[[Node, Request, Access, Trail], Outcome]:
+    def do(node: Node, request: Request, access: Access, trail: Trail) -> Outcome:
+        trail.context.subject = patient_feed.subject(node, (*request.patient, *request.prior))
+        trail.context.control_id = request.control_id
         try:
-            work(node, request)
+            work(node, request, trail)
         except RegistryFailure as failure:
             log_refusal(request.reference, NUMBER, failure.errors)
+            trail.refused(failure.errors)
             return Outcome(request, failure.errors)
         return Outcome(request, ())
 
     return do
 
 
-def _add(node: Node, request: Request) -> None:
-    patient_feed.announce(node, (*request.patient, *request.others), f"/{_PATIENT_ID}")
+def _add(node: Node, request: Request, trail: Trail) -> None:
+    patient_feed.announce(node, (*request.patient, *request.others), f"/{_PATIENT_ID}", trail)
 
 
-def _revise(node: Node, request: Request) -> None:
+def _revise(node: Node, request: Request, trail: Trail) -> None:
     """Other demographics, of which a registry keeps none; an id is never changed so."""
+    trail.seen(*for_each_patient(Deed(), trail.patients))
 
 
-def _resolve(node: Node, request: Request) -> None:
-    patient_feed.merge(node, request.prior, request.patient, _PLACES)
+def _resolve(node: Node, request: Request, trail: Trail) -> None:
+    patient_feed.merge(node, request.prior, request.patient, _PLACES, trail)
 
 
 def write(outcome: Outcome) -> Body:
@@ -172,7 +195,7 @@ def refuse(errors: Sequence[RegistryError], reference: str) -> Body:
     raise Fault(FaultCode.RECEIVER, " ".join(error.context for error in errors))
 
 
-def _transaction(name: str, work: Callable[[Node, Request], None]) -> Transaction:
+def _transaction(name: str, work: _Work) -> Transaction:
     return Transaction(
         number=NUMBER,
         action=f"{HL7}:{name}",
@@ -180,6 +203,7 @@ def _transaction(name: str, work: Callable[[Node, Request], None]) -> Transactio
         element=f"{{{HL7}}}{name}",
         streams=False,
         fails_softly=False,
+        about=_about,
         read=read,
         asks=always(Action.ADMINISTER),
         do=_doing(work),

@@ -9,8 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
+from sqlalchemy import Connection
+
 from xds.access.gate import Access
 from xds.access.policy import Action
+from xds.audit.facts import Document
+from xds.audit.trail import Trail
 from xds.metadata import names, updates
 from xds.metadata.ebrim import read_object_list
 from xds.metadata.updates import Update, UpdateTransaction
@@ -36,10 +40,20 @@ def read(node: Node, message: Message, *, transaction: UpdateTransaction) -> Req
     return Requested(updates.update(objects, transaction=transaction), remarks)
 
 
-def do(node: Node, request: Requested, access: Access) -> iti42.Remarks:
+def do(node: Node, request: Requested, access: Access, trail: Trail) -> iti42.Remarks:
     """Carry it out in one transaction; an identical repeat changes nothing and succeeds."""
     iti42.check_patient(request.update.content, access)
-    node.registry.update(request.update, access.visibility)
+    prepared = node.registry.prepare_update(request.update)
+    targets = [each.target for each in request.update.status_changes]
+    targets += [each.target for each in request.update.submitted]
+    named = tuple(Document(entry_uuid=each) for each in dict.fromkeys(targets))
+    told = iti42.deed(request.update.content, named)
+
+    def work(connection: Connection) -> None:
+        node.registry.update(connection, request.update, prepared, access.visibility)
+        trail.done(connection, told)
+
+    node.database.transact(work)
     return request.remarks
 
 
@@ -50,6 +64,7 @@ TRANSACTION = Transaction(
     element=f"{{{names.LCM}}}SubmitObjectsRequest",
     streams=False,
     fails_softly=True,
+    about=iti42.TRANSACTION.about,
     read=partial(read, transaction="ITI-57"),
     asks=always(Action.UPDATE),
     do=do,

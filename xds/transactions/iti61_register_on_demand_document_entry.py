@@ -15,6 +15,7 @@ TRANSACTION = Transaction(
     element=f"{{{names.LCM}}}SubmitObjectsRequest",
     streams=False,
     fails_softly=True,
+    about=iti42.TRANSACTION.about,
     read=partial(iti42.read, transaction="ITI-61"),
     asks=iti42.TRANSACTION.asks,
     do=iti42.do,

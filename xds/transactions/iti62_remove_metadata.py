@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from sqlalchemy import Connection
+
 from xds.access.gate import Access
 from xds.access.policy import Action
+from xds.audit.facts import Deed, Document
+from xds.audit.trail import Trail
 from xds.errors import RegistryError, RegistryFailure
 from xds.metadata import names
+from xds.transactions import about
 from xds.transactions import iti42_register_document_set as iti42
 from xds.transactions.rules import broken
 from xds.transactions.transaction import Node, Transaction, always
@@ -27,9 +32,20 @@ def read(node: Node, message: Message) -> tuple[str, ...]:
     return ids
 
 
-def do(node: Node, request: tuple[str, ...], access: Access) -> None:
+def do(node: Node, request: tuple[str, ...], access: Access, trail: Trail) -> None:
     """Remove them in one transaction. The documents stay in their repository until ITI-86 removes them."""
-    node.database.transact(lambda connection: node.registry.remove(connection, request, access.visibility))
+
+    def work(connection: Connection) -> None:
+        removed = node.registry.remove(connection, request, access.visibility)
+        trail.done(
+            connection,
+            *(
+                Deed(patient=pid, documents=tuple(Document(entry_uuid=each) for each in ids))
+                for pid, ids in removed.items()
+            ),
+        )
+
+    node.database.transact(work)
 
 
 TRANSACTION = Transaction(
@@ -39,6 +55,7 @@ TRANSACTION = Transaction(
     element=f"{{{names.LCM}}}RemoveObjectsRequest",
     streams=False,
     fails_softly=True,
+    about=about.references,
     read=read,
     asks=always(Action.DELETE),
     do=do,

@@ -8,15 +8,21 @@ a row without bytes. A document whose entry is still registered is removed too: 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Final
 
+from sqlalchemy import Connection
+
 from xds.access.gate import Access
 from xds.access.policy import Action
+from xds.audit.facts import Deed, Document, Outcome, for_each_patient, reason_of
+from xds.audit.trail import Trail
 from xds.errors import RegistryError
 from xds.metadata import names
+from xds.registry.owners import Owned
 from xds.registry.sight import Sight
+from xds.transactions import about
 from xds.transactions import iti42_register_document_set as iti42
 from xds.transactions import iti43_retrieve_document_set as iti43
 from xds.transactions.responses import registry_response
@@ -38,13 +44,21 @@ class Removed:
     reference: str
 
 
-def do(node: Node, request: iti43.Retrieve, access: Access) -> Removed:
+def do(node: Node, request: iti43.Retrieve, access: Access, trail: Trail) -> Removed:
     """Remove each document; one that cannot be has its own error and does not hinder the others."""
     repository = node.repository
     own = [r.document_unique_id for r in request.requests if r.repository_unique_id == repository.unique_id]
     sight = node.registry.sight(own, access.visibility)
     own = [each for each in own if sight[each] is Sight.OPEN]
-    keys = node.database.transact(lambda connection: repository.withdraw(connection, own))
+    owners = node.registry.owners(own)
+
+    def work(connection: Connection) -> dict[str, str]:
+        gone = repository.withdraw(connection, own)
+        missing = tuple(_errors(request.requests, repository.unique_id, gone.keys(), set()))
+        trail.done(connection, *_deeds(request.requests, gone, owners, missing, trail.patients))
+        return gone
+
+    keys = node.database.transact(work)
     kept = set()
     for unique_id, key in keys.items():
         try:
@@ -55,7 +69,45 @@ def do(node: Node, request: iti43.Retrieve, access: Access) -> Removed:
     errors = tuple(_errors(request.requests, repository.unique_id, keys.keys(), kept))
     if errors:
         log_refusal(request.reference, _NUMBER, errors)
+    if kept:
+        told = [each for each in errors if each.rule == "remove-document-bytes"]
+        failed = Deed(
+            outcome=Outcome.MINOR,
+            reason=reason_of(told),
+            documents=tuple(
+                Document(unique_id=each, repository=repository.unique_id) for each in sorted(kept)
+            ),
+        )
+        trail.seen(*for_each_patient(failed, trail.patients))
     return Removed(len(kept) < len(keys), errors, request.reference)
+
+
+def _deeds(
+    requests: Sequence[iti43.DocumentRequest],
+    gone: Mapping[str, str],
+    owners: Mapping[str, Owned],
+    errors: Sequence[RegistryError],
+    asked: Sequence[str],
+) -> Iterator[Deed]:
+    """The documents of each patient that are gone; and those that are not there, with why."""
+    by_patient: dict[str, list[Document]] = {}
+    left = []
+    for unique_id in dict.fromkeys(each.document_unique_id for each in requests):
+        repository = next(
+            each.repository_unique_id for each in requests if each.document_unique_id == unique_id
+        )
+        named = Document(unique_id=unique_id, repository=repository)
+        if unique_id in gone:
+            owner = owners.get(unique_id)
+            pid = owner.pid if owner is not None else "".join(asked[:1])
+            by_patient.setdefault(pid, []).append(about.owned(named, owner))
+        else:
+            left.append(named)
+    for pid, some in by_patient.items():
+        yield Deed(patient=pid, documents=tuple(some))
+    if errors:
+        failed = Deed(outcome=Outcome.MINOR, reason=reason_of(errors), documents=tuple(left))
+        yield from for_each_patient(failed, asked)
 
 
 def _errors(
@@ -86,6 +138,7 @@ TRANSACTION = Transaction(
     element=f"{{{_NAMESPACE}}}RemoveDocumentsRequest",
     streams=False,
     fails_softly=True,
+    about=about.documents,
     read=iti43.read,
     asks=always(Action.DELETE),
     do=do,

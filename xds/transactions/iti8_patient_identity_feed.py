@@ -12,12 +12,14 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import hl7
 
+from xds.audit.facts import Deed, for_each_patient
+from xds.audit.trail import Trail
 from xds.errors import DataTypeError, RegistryError, RegistryFailure
 from xds.metadata.datatypes import HD, unescape
 from xds.registry.patients import SUBSUMED, SURVIVING
@@ -66,14 +68,38 @@ _UNKNOWN: Final = "204&Unknown key identifier"
 _REJECTED: Final = frozenset({"feed-header", "feed-event", "node-busy", "node-full", "feed-internal"})
 
 
-def answer(node: Node, data: bytes) -> bytes:
-    """The acknowledgement of one message; what it asked for is committed then, or nothing was changed."""
+def answer(node: Node, begin: Callable[[str], Trail], data: bytes, sender: str) -> bytes:
+    """The acknowledgement of one message; what it asked for is committed then, or nothing was changed.
+
+    `begin` opens the trail of a request from this address.
+    """
     started, reference = time.perf_counter(), new_reference()
+    trail = begin(sender)
+    trail.context.number, trail.context.reference = NUMBER, reference
+    try:
+        return _answer(node, trail, data, started)
+    finally:
+        trail.close()
+
+
+def unread(begin: Callable[[str], Trail], sender: str, reason: str) -> None:
+    """Put on record a message that did not come whole."""
+    trail = begin(sender)
+    trail.context.number, trail.context.reference = NUMBER, new_reference()
+    trail.fault(reason)
+
+
+def _answer(node: Node, trail: Trail, data: bytes, started: float) -> bytes:
+    reference = trail.context.reference
     message = _Message(data, node.namespaces)
     errors: Sequence[RegistryError] = ()
     try:
+        trail.context.message_id = trail.context.control_id = message.header(10)
         message.check()
-        _EVENTS[message.event](node, message)
+        trail.context.subject = patient_feed.subject(
+            node, (*message.ids(PATIENT_ID), *message.ids(_PRIOR_ID))
+        )
+        _EVENTS[message.event](node, message, trail)
     except RegistryFailure as failure:
         errors = failure.errors
     except Exception as error:
@@ -85,6 +111,7 @@ def answer(node: Node, data: bytes) -> bytes:
         errors = (broken(rule, transaction=NUMBER),)
     if errors:
         log_refusal(reference, NUMBER, errors)
+        trail.refused(errors)
     event = message.event if message.event in _EVENTS else "none"
     milliseconds = (time.perf_counter() - started) * 1000
     log.info("%s %s event=%s errors=%d ms=%.1f", reference, NUMBER, event, len(errors), milliseconds)
@@ -185,20 +212,21 @@ def _condition(error: RegistryError) -> str:
     return "^".join((*place, _CONDITIONS.get(error.rule, _UNKNOWN) + "&HL70357"))
 
 
-def _announce(node: Node, message: _Message) -> None:
-    patient_feed.announce(node, message.ids(PATIENT_ID), PATIENT_ID)
+def _announce(node: Node, message: _Message, trail: Trail) -> None:
+    patient_feed.announce(node, message.ids(PATIENT_ID), PATIENT_ID, trail)
 
 
-def _merge(node: Node, message: _Message) -> None:
+def _merge(node: Node, message: _Message, trail: Trail) -> None:
     """PID-3 survives, MRG-1 is subsumed; one pair in a message (ITI TF-2 3.8.4.2)."""
     for name, place in (("PID", PATIENT_ID), ("MRG", _PRIOR_ID)):
         if len(message.segments(name)) != 1:
             raise RegistryFailure(broken("feed-one-pair", place))
-    patient_feed.merge(node, message.ids(_PRIOR_ID), message.ids(PATIENT_ID), _PLACES)
+    patient_feed.merge(node, message.ids(_PRIOR_ID), message.ids(PATIENT_ID), _PLACES, trail)
 
 
-def _revise(node: Node, message: _Message) -> None:
+def _revise(node: Node, message: _Message, trail: Trail) -> None:
     """Other demographics, of which a registry keeps none; an id is never changed so (ITI TF-2 3.8.4.1)."""
+    trail.seen(*for_each_patient(Deed(), trail.patients))
 
 
 _EVENTS: Final = {"A01": _announce, "A04": _announce, "A05": _announce, "A08": _revise, "A40": _merge}

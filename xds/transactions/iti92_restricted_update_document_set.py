@@ -8,6 +8,7 @@ from functools import partial
 
 from xds.access.gate import Access
 from xds.access.policy import Action
+from xds.audit.trail import Trail
 from xds.errors import RegistryFailure
 from xds.metadata import names
 from xds.registry.update_rules import broken
@@ -16,12 +17,12 @@ from xds.transactions import iti57_update_document_set as iti57
 from xds.transactions.transaction import Node, Transaction, always
 
 
-def do(node: Node, request: iti57.Requested, access: Access) -> iti42.Remarks:
+def do(node: Node, request: iti57.Requested, access: Access, trail: Trail) -> iti42.Remarks:
     """Carry it out in one transaction, when it is meant for this community; it is not forwarded."""
     the_set = request.update.content.submission_set
     if not node.registry.options.is_home(the_set.home or ""):
         raise RegistryFailure(broken("restricted-home", f"{the_set.entry_uuid}/homeCommunityId"))
-    return iti57.do(node, request, access)
+    return iti57.do(node, request, access, trail)
 
 
 TRANSACTION = Transaction(
@@ -31,6 +32,7 @@ TRANSACTION = Transaction(
     element=f"{{{names.LCM}}}SubmitObjectsRequest",
     streams=False,
     fails_softly=True,
+    about=iti42.TRANSACTION.about,
     read=partial(iti57.read, transaction="ITI-92"),
     asks=always(Action.UPDATE),
     do=do,

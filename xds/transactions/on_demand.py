@@ -89,7 +89,8 @@ def keep(node: Node, entry: DocumentEntry, made: Made) -> StoredDocument:
 
     stored = repository.find([unique_id])
     if not stored or repository.damaged([document]) or not is_current():
-        put_and_record(node, [document], register)
+        # The retrieval is what is on record (iti43), and names the snapshot.
+        put_and_record(node, [document], register, lambda connection: None)
         stored = repository.find([unique_id])
     else:
         made.staged.discard()

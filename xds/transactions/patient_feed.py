@@ -6,12 +6,14 @@ refuse the same. Each does its work in one database transaction, which is commit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from sqlalchemy import Connection
 
+from xds.audit.facts import Deed, Subject, for_each_patient
+from xds.audit.trail import Trail
 from xds.errors import DataTypeError, RegistryError, RegistryFailure
 from xds.metadata.datatypes import CX
 from xds.registry.patients import ANNOUNCED, SUBSUMED, SURVIVING
@@ -32,7 +34,7 @@ class Named:
     authority: str
 
 
-def announce(node: Node, ids: Sequence[Named], place: str) -> None:
+def announce(node: Node, ids: Sequence[Named], place: str, trail: Trail) -> None:
     """Make the ids known that are of an authority whose ids are used here; others are passed over.
 
     Raises RegistryFailure with errors at `place` when one of them is wrong or none is left.
@@ -44,11 +46,20 @@ def announce(node: Node, ids: Sequence[Named], place: str) -> None:
         errors.append(broken("feed-patient-ids-many", place))
     if errors:
         raise RegistryFailure(*errors)
-    _transact(node, lambda connection: node.registry.announce(connection, pids), {ANNOUNCED: place})
+
+    def work(connection: Connection) -> None:
+        node.registry.announce(connection, pids)
+        trail.done(connection, *for_each_patient(Deed(action="C"), pids))
+
+    _transact(node, work, {ANNOUNCED: place})
 
 
 def merge(
-    node: Node, subsumed: Sequence[Named], surviving: Sequence[Named], places: Mapping[str, str]
+    node: Node,
+    subsumed: Sequence[Named],
+    surviving: Sequence[Named],
+    places: Mapping[str, str],
+    trail: Trail,
 ) -> None:
     """Merge the subsumed into the surviving id; each must be one, of those whose authority is used here.
 
@@ -65,9 +76,20 @@ def merge(
             errors.append(broken("feed-one-pair" if found else "feed-patient-id", places[role]))
     if errors:
         raise RegistryFailure(*errors)
-    _transact(
-        node, lambda connection: node.registry.merge(connection, pids[SUBSUMED], pids[SURVIVING]), places
-    )
+
+    def work(connection: Connection) -> None:
+        node.registry.merge(connection, pids[SUBSUMED], pids[SURVIVING])
+        # The one record is no more, the other has what it had (ITI TF-2 3.8.5.1).
+        gone = Deed(patient=pids[SUBSUMED], action="D")
+        trail.done(connection, gone, Deed(patient=pids[SURVIVING], action="U"))
+
+    _transact(node, work, places)
+
+
+def subject(node: Node, ids: Iterable[Named]) -> Subject:
+    """Whom a message is about, of authorities whose ids are used here: for a record of its failure."""
+    pids, _ = _ours(node, list(ids)[:_MOST], "")
+    return Subject(patients=tuple(pids))
 
 
 def _ours(node: Node, ids: Sequence[Named], place: str) -> tuple[list[str], list[RegistryError]]:

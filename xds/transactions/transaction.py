@@ -13,6 +13,8 @@ from typing import Any
 
 from xds.access.gate import Access
 from xds.access.policy import Action
+from xds.audit.facts import Subject
+from xds.audit.trail import Trail
 from xds.errors import RegistryError
 from xds.metadata.code_rules import CodeRules
 from xds.registry.registry import Registry
@@ -55,9 +57,11 @@ class Transaction:
     with all its errors, and not as a SOAP fault. `binary` is the only element, `{namespace}name`, in which
     an xop:Include may stand; empty: none.
 
+    `about` says what a Message is about, as far as it can tell, for the access log; it raises nothing.
     `read` takes the node and a Message whose Body follows the schema and gives plain data, checked as far as
-    it can be by itself. `asks` says what that data asks to do, for gate 2. `do` takes the node, that data and
-    what the caller may see, works, and gives a result; when it returns, what it wrote is committed. `write`
+    it can be by itself. `asks` says what that data asks to do, for gate 2. `do` takes the node, that data,
+    what the caller may see and the trail, works, tells the trail what it does in the transaction that does
+    it, and gives a result; when it returns, what it wrote is committed. `write`
     takes the result and gives the Body's content; `refuse` gives that of a failure, from
     all errors and the request's reference number. `read` and `do` raise RegistryFailure with every error
     they find. OSError and OperationalError are answered as a node that is full or busy when that is what
@@ -70,9 +74,10 @@ class Transaction:
     element: str
     streams: bool
     fails_softly: bool
+    about: Callable[[Message], Subject]
     read: Callable[[Node, Message], Any]
     asks: Callable[[Any], Action]
-    do: Callable[[Node, Any, Access], Any]
+    do: Callable[[Node, Any, Access, Trail], Any]
     write: Callable[[Any], Body]
     refuse: Callable[[Sequence[RegistryError], str], Body]
     binary: str = ""

@@ -1,8 +1,8 @@
 """A SOAP endpoint on Falcon: one address, one `handle`.
 
 app.py makes one for each address and gives it the function that does the work. Whatever happens, the sender
-gets a SOAP answer with a reference number, the log one line, and no staged file is left. Neither answer nor
-log ever shows a stack trace's message or a value from the request.
+gets a SOAP answer with a reference number, the log one line, its witness the end, and no staged file is left.
+Neither answer nor log ever shows a stack trace's message or a value from the request.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Generic, Protocol, TypeVar
 
 import falcon
 
@@ -34,7 +35,18 @@ from xds.transport.wsdl import Description
 
 log = logging.getLogger("xds.transport")
 
-Handle = Callable[[Message], tuple[Answer, bool]]
+
+class Witness(Protocol):
+    """Who is told how a request ended that came to no answer of its own; app.py gives the access log's."""
+
+    def fault(self, reason: str, reference: str) -> None:
+        """It is answered with a fault."""
+
+    def close(self) -> None:
+        """The answer is made, or nobody will make one."""
+
+
+W = TypeVar("W", bound=Witness)
 
 #: A sender that is still sending when it is refused is listened to for this long, so that it can read why.
 DRAIN_SECONDS = 5.0
@@ -45,17 +57,19 @@ _POST_ONLY = (
 )
 
 
-class SoapEndpoint:
+class SoapEndpoint(Generic[W]):
     """The Falcon resource of one SOAP address.
 
-    `handle` gets a Message and returns the Answer and whether it goes out as MTOM, or raises Fault; it must
-    not keep the message. `understood` are the tags ("{namespace}name") of header blocks that it processes.
-    `actions` are the wsa:Action values that may stand in the log. `name` is the endpoint's name there.
+    `witness` is asked for one before the first byte is read. `handle` gets a Message and it, and returns the
+    Answer and whether it goes out as MTOM, or raises Fault; it must not keep the message. `understood` are
+    the tags ("{namespace}name") of header blocks that it processes. `actions` are the wsa:Action values that
+    may stand in the log. `name` is the endpoint's name there.
     """
 
     def __init__(
         self,
-        handle: Handle,
+        handle: Callable[[Message, W], tuple[Answer, bool]],
+        witness: Callable[[falcon.Request], W],
         limits: Limits,
         staging: StagingFolder,
         *,
@@ -65,6 +79,7 @@ class SoapEndpoint:
         wsdl: Description | None = None,
     ) -> None:
         self._handle = handle
+        self._witness = witness
         self._limits = limits
         self._staging = staging
         self._name = name
@@ -85,6 +100,13 @@ class SoapEndpoint:
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Read the message, have it handled, write the answer."""
+        witness = self._witness(req)
+        try:
+            self._answer(req, resp, witness)
+        finally:
+            witness.close()
+
+    def _answer(self, req: falcon.Request, resp: falcon.Response, witness: W) -> None:
         started = time.perf_counter()
         length = req.content_length
         stream = TimedStream(req.stream.read, self._limits, length)
@@ -118,7 +140,7 @@ class SoapEndpoint:
             message = read_message(stream, content_type, self._limits, self._staging, self._understood)
             version, message_id = message.version, message.message_id
             action, reference = message.action, message.reference
-            answer, mtom = self._handle(message)
+            answer, mtom = self._handle(message, witness)
             resp.content_type, size, chunks = write_answer(answer, message, mtom)
         except Exception as error:
             reference = reference or new_reference()
@@ -140,6 +162,7 @@ class SoapEndpoint:
                 fault, version, reference, message_id=message_id, action=action
             )
             resp.status = fault.status
+            witness.fault(f"{fault.code} {fault.reason}", reference)
             if message is None:
                 stream.drain(DRAIN_SECONDS)
             done(fault.status, f"fault={fault.code} {fault.reason}")

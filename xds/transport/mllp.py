@@ -23,7 +23,7 @@ from xds.transport.limits import Limits
 log = logging.getLogger("xds.transport")
 
 #: Bytes in, bytes out: one message and its acknowledgement, without the frame.
-Answer = Callable[[bytes], bytes]
+Answer = Callable[[bytes, str], bytes]
 
 START: Final = b"\x0b"
 END: Final = b"\x1c\x0d"
@@ -78,16 +78,23 @@ class Framer:
 
 
 class MllpListener:
-    """Listens at (host, port) and has each message answered by `answer`.
+    """Listens at (host, port) and has each message answered by `answer`, which gets the sender's address too.
 
     With `tls` nothing is heard before the handshake. A sender may be silent in the middle of a message for
-    `limits.idle_seconds` and take `limits.seconds` for the whole of it.
+    `limits.idle_seconds` and take `limits.seconds` for the whole of it. `unread` is told (sender, reason) of
+    a message that did not come whole.
     """
 
     def __init__(
-        self, address: tuple[str, int], answer: Answer, limits: Limits, tls: ssl.SSLContext | None = None
+        self,
+        address: tuple[str, int],
+        answer: Answer,
+        limits: Limits,
+        tls: ssl.SSLContext | None = None,
+        unread: Callable[[str, str], None] = lambda sender, reason: None,
     ) -> None:
         self._answer = answer
+        self._unread = unread
         self._limits = limits
         self._tls = tls
         self._places = threading.BoundedSemaphore(MOST_CONNECTIONS)
@@ -166,8 +173,19 @@ class MllpListener:
             self._places.release()
 
     def _converse(self, connection: socket.socket) -> None:
-        """Answer one message after the other until the sender hangs up."""
-        framer, due = Framer(), 0.0
+        """Answer one message after the other until the sender hangs up; tell of one that cannot be read."""
+        framer, sender, unread = Framer(), str(connection.getpeername()[0]), "broken off"
+        try:
+            self._answer_all(connection, framer, sender)
+        except TooLong:
+            unread = "too long"
+            raise
+        finally:
+            if framer.inside:
+                self._unread(sender, unread)
+
+    def _answer_all(self, connection: socket.socket, framer: Framer, sender: str) -> None:
+        due = 0.0
         while not self._closed:
             rest = min(self._limits.idle_seconds, due - time.monotonic()) if framer.inside else REST_SECONDS
             if rest <= 0:
@@ -183,6 +201,6 @@ class MllpListener:
             messages = framer.take(data)
             connection.settimeout(self._limits.idle_seconds)
             for message in messages:
-                connection.sendall(START + self._answer(message) + END)
+                connection.sendall(START + self._answer(message, sender) + END)
             if messages or not before:
                 due = time.monotonic() + self._limits.seconds

@@ -113,7 +113,9 @@ def _let_the_newest_decide(connection: sa.Connection) -> None:
         _ENTRIES.c.entry_uuid == sa.bindparam("logical"),
         sa.and_(_ENTRIES.c.logical_uuid == sa.bindparam("logical"), _ENTRIES.c.version > 1),
     )
-    change = sa.update(_ENTRIES).where(_ENTRIES.c.latest == 0, older).values(restrictions=sa.bindparam("said"))
+    change = (
+        sa.update(_ENTRIES).where(_ENTRIES.c.latest == 0, older).values(restrictions=sa.bindparam("said"))
+    )
     for row in connection.execute(newest).all():
         connection.execute(change, {"logical": row.logical_uuid, "said": row.restrictions})
 

@@ -1,0 +1,418 @@
+"""The AuditEvent itself: one deed to one patient's record, as FHIR R4 in bytes.
+
+trail.py calls `entry` for each deed; store.py keeps what it gives, to the byte. Types and actions are those
+that IHE gives each transaction for whoever answers it (ITI TF-2, ATNA; FHIR form: docs/audit-events.md).
+Id and recorded time are not in it: both are given in the store, and `whole` puts them in.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any, Final
+from uuid import UUID
+
+import orjson
+
+from xds.audit.facts import Context, Deed, Document, Outcome, Query
+from xds.audit.people import (
+    BALP,
+    DCM,
+    NORWEGIAN,
+    OID,
+    TRUST_FRAMEWORK,
+    TYPES,
+    URI,
+    Json,
+    Who,
+    coding,
+    system,
+    who,
+)
+from xds.errors import DataTypeError
+from xds.metadata.datatypes import CX
+from xds.security.caller import Caller
+
+EVENT_CODES: Final = "urn:ihe:event-type-code"
+#: Our own codes: break-glass marks what was opened that is closed to others.
+OWN_CODES: Final = "urn:no:xds:audit"
+OWN_OBJECTS: Final = "urn:no:xds:object-id"
+BREAK_GLASS: Final = "break-glass"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a transaction is in the log: its name, type (DCM), action, and which way the data goes.
+
+    `gives`: the node is the source of what is moved, and not whoever asks.
+    """
+
+    name: str
+    type: tuple[str, str]
+    action: str
+    gives: bool = False
+
+
+_QUERY: Final = ("110112", "Query")
+_IMPORT: Final = ("110107", "Import")
+_EXPORT: Final = ("110106", "Export")
+_RECORD: Final = ("110110", "Patient Record")
+_LOG_USED: Final = ("110101", "Audit Log Used")
+_SECURITY: Final = ("110113", "Security Alert")
+AUTHENTICATION: Final = ("110114", "User Authentication")
+
+#: By IHE's number; PVK is the push of privacy settings. ITI TF-2 3.n.5, for whoever answers.
+KINDS: Final[Mapping[str, Kind]] = {
+    "ITI-8": Kind("Patient Identity Feed", _RECORD, "U"),
+    "ITI-18": Kind("Registry Stored Query", _QUERY, "E"),
+    "ITI-41": Kind("Provide and Register Document Set-b", _IMPORT, "C"),
+    "ITI-42": Kind("Register Document Set-b", _IMPORT, "C"),
+    "ITI-43": Kind("Retrieve Document Set", _EXPORT, "R", gives=True),
+    "ITI-44": Kind("Patient Identity Feed", _RECORD, "U"),
+    "ITI-51": Kind("Multi-Patient Stored Query", _QUERY, "E"),
+    "ITI-57": Kind("Update Document Set", _IMPORT, "U"),
+    "ITI-61": Kind("Register On-Demand Document Entry", _IMPORT, "C"),
+    "ITI-62": Kind("Remove Metadata", _RECORD, "D"),
+    "ITI-81": Kind("Retrieve ATNA Audit Event", _LOG_USED, "R", gives=True),
+    "ITI-86": Kind("Remove Documents", _RECORD, "D"),
+    "ITI-92": Kind("Restricted Update Document Set", _IMPORT, "U"),
+    "PVK": Kind("Privacy Setting", _RECORD, "U"),
+    "privacy": Kind("Privacy Setting by an operator", _RECORD, "U"),
+    "patients": Kind("Patient Identity by an operator", _RECORD, "U"),
+    "log": Kind("Access Log by an operator", _LOG_USED, "R", gives=True),
+    "expire": Kind("Access Log Expired", _LOG_USED, "D", gives=True),
+}
+#: A request that was refused before it said what it was.
+_UNKNOWN: Final = Kind("Unreadable request", _SECURITY, "E")
+_IHE: Final = "ITI-"
+#: Whoever is not let in has failed to authenticate (ITI TF-2 3.40.5).
+_XUA: Final = {"system": EVENT_CODES, "code": "ITI-40", "display": "Provide X-User Assertion"}
+
+
+#: What the node says of itself in every event.
+@dataclass(frozen=True, slots=True)
+class Node:
+    """`name` is the node's own in the log, `observer` its community's or repository's OID, `url` the public
+    address without path.
+    """
+
+    name: str
+    observer: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An AuditEvent for the store: `body` is its JSON but for id and recorded time.
+
+    `pid` is the patient's CX text or None; `person` the number of whoever
+    asked, or their name at the issuer's; `code` the transaction. They are what the log is searched by.
+    """
+
+    pid: str | None
+    person: str | None
+    code: str
+    outcome: int
+    body: bytes
+
+
+def entry(node: Node, context: Context, deed: Deed) -> Entry:
+    """The AuditEvent of one deed."""
+    caller = context.caller
+    known = who(caller) if caller is not None else _NOBODY
+    kind = KINDS.get(context.number, _UNKNOWN)
+    not_let_in = caller is None and deed.outcome is Outcome.SERIOUS and _is_denial(deed)
+    patient = _patient(deed.patient)
+    event: dict[str, Any] = {"resourceType": "AuditEvent"}
+    profiles = list(known.profiles)
+    contained: list[Any] = list(known.contained)
+    extensions: list[Any] = list(known.extensions)
+    if patient is not None:
+        contained.append({"resourceType": "Patient", "id": "pat", "identifier": [patient]})
+        extensions.insert(
+            0,
+            {
+                "url": f"{NORWEGIAN}/auditevent-patient-extension",
+                "valueReference": {"reference": "#pat"},
+            },
+        )
+        if known.is_clinician:
+            profiles.insert(0, TRUST_FRAMEWORK)
+    elif caller is not None and caller.kind in _OF_PATIENT:
+        # Whoever asks is described by the patient, who is not known: a bare one, to refer to.
+        contained.append({"resourceType": "Patient", "id": "pat"})
+    if profiles:
+        event["meta"] = {"profile": profiles}
+    if contained:
+        event["contained"] = contained
+    if extensions:
+        event["extension"] = extensions
+    code, display = AUTHENTICATION if not_let_in else kind.type
+    event["type"] = {"system": DCM, "code": code, "display": display}
+    if subtypes := list(_subtypes(context, kind, not_let_in)):
+        event["subtype"] = subtypes
+    event["action"] = "E" if not_let_in else deed.action or kind.action
+    event["period"] = {"start": context.began.isoformat(timespec="milliseconds").replace("+00:00", "Z")}
+    event["outcome"] = deed.outcome.value
+    if deed.reason:
+        event["outcomeDesc"] = deed.reason
+    if known.purposes is not None:
+        event["purposeOfEvent"] = known.purposes
+    event["agent"] = [*known.agents, *_machines(node, context, kind, known)]
+    event["source"] = {
+        "site": node.name,
+        "observer": {"identifier": {"system": URI, "value": node.observer}, "display": "xds"},
+        "type": [{"system": f"{TYPES}/security-source-type", "code": "4", "display": "Application Server"}],
+    }
+    event["entity"] = list(_entities(context, deed, patient, kind, known))
+    return Entry(
+        pid=deed.patient or None,
+        person=person_of(caller) or context.operator or None,
+        code=context.number,
+        outcome=int(deed.outcome.value),
+        body=orjson.dumps(event),
+    )
+
+
+_NOBODY: Final = Who()
+_OF_PATIENT: Final = frozenset(("citizen", "representative"))
+
+
+def person_of(caller: Caller | None) -> str | None:
+    """By what the log finds whoever asked: their national number, else their name at the issuer's."""
+    if caller is None:
+        return None
+    return caller.person.value if caller.person is not None else caller.subject or caller.client or None
+
+
+def _is_denial(deed: Deed) -> bool:
+    return deed.reason.startswith(DENIED)
+
+
+#: How the reason of a request begins that gate 1 has not let in.
+DENIED: Final = "denied: "
+
+
+@lru_cache(maxsize=1024)
+def _patient(pid: str) -> Json | None:
+    if not pid:
+        return None
+    try:
+        patient = CX.parse(pid)
+    except DataTypeError:
+        return {"value": pid}
+    return {"system": system(patient.authority), "value": patient.id}
+
+
+def _subtypes(context: Context, kind: Kind, not_let_in: bool) -> Iterator[Json]:
+    if not_let_in:
+        yield _XUA
+    if context.number.startswith(_IHE):
+        yield {"system": EVENT_CODES, "code": context.number, "display": kind.name}
+    elif context.number:
+        yield {"system": OWN_CODES, "code": context.number, "display": kind.name}
+    if context.opened:
+        yield {"system": OWN_CODES, "code": BREAK_GLASS, "display": "Opened what is closed to others"}
+
+
+_SOURCE: Final = {"system": DCM, "code": "110153", "display": "Source Role ID"}
+_DESTINATION: Final = {"system": DCM, "code": "110152", "display": "Destination Role ID"}
+
+
+def _machines(node: Node, context: Context, kind: Kind, known: Who) -> Iterator[Json]:
+    """The sender and the node; 110153 is where the data come from (ITI TF-2 3.18.5, 3.43.5)."""
+    asking, answering = (_DESTINATION, _SOURCE) if kind.gives else (_SOURCE, _DESTINATION)
+    sender: Json = {
+        "type": {"coding": [asking]},
+        "who": known.client or {"display": context.operator or context.remote or "unknown system"},
+        "requestor": not known.agents,
+    }
+    if context.remote:
+        sender["network"] = {"address": context.remote, "type": "2"}
+    yield sender
+    yield {
+        "type": {"coding": [answering]},
+        "who": {"identifier": {"system": URI, "value": node.observer}},
+        "requestor": False,
+        "network": {
+            "address": context.endpoint if "://" in context.endpoint else f"{node.url}{context.endpoint}",
+            "type": "5",
+        },
+    }
+
+
+# ---- entities
+
+
+def _code(name: str, code: str, display: str) -> Json:
+    return {"system": f"{TYPES}/{name}", "code": code, "display": display}
+
+
+_PERSON: Final = _code("audit-entity-type", "1", "Person")
+_SYSTEM_OBJECT: Final = _code("audit-entity-type", "2", "System Object")
+_PATIENT: Final = _code("object-role", "1", "Patient")
+_REPORT: Final = _code("object-role", "3", "Report")
+_SECURITY_LOG: Final = _code("object-role", "13", "Security Resource")
+_JOB: Final = _code("object-role", "20", "Job")
+_A_QUERY: Final = _code("object-role", "24", "Query")
+_ERASED: Final = _code("dicom-audit-lifecycle", "14", "Logical deletion")
+_REQUEST_ID: Final = {"system": f"{BALP}/CodeSystem/BasicAuditEntityType", "code": "XrequestId"}
+_CONSENT: Final = {"system": "http://hl7.org/fhir/resource-types", "code": "Consent", "display": "Consent"}
+#: Transactions whose documents are gone afterwards.
+_ERASING: Final = frozenset(("ITI-62", "ITI-86"))
+#: What the id of an HL7 message is called there (ITI TF-2 3.8.5.1, 3.44.5).
+_CONTROL_IDS: Final = {"ITI-8": "MSH-10", "ITI-44": "II"}
+#: Those whose query is about the log.
+_OF_LOG: Final = frozenset(("ITI-81", "log", "expire"))
+
+
+def _entities(context: Context, deed: Deed, patient: Json | None, kind: Kind, known: Who) -> Iterator[Json]:
+    if patient is not None:
+        of_patient: Json = {
+            "what": {"reference": "#pat", "identifier": patient},
+            "type": _PERSON,
+            "role": _PATIENT,
+        }
+        if context.control_id:
+            of_patient["detail"] = [
+                {"type": _CONTROL_IDS.get(context.number, "II"), "valueString": context.control_id}
+            ]
+        yield of_patient
+    if (query := deed.query or context.subject.query) is not None:
+        yield _query(context, query, deed)
+    if the_set := deed.submission_set or context.subject.submission_set:
+        yield {"what": {"identifier": unique_id(the_set)}, "type": _SYSTEM_OBJECT, "role": _JOB}
+    for document in deed.documents:
+        yield _document(document, erased=context.number in _ERASING and deed.outcome is Outcome.SUCCESS)
+    if context.policy or known.consent:
+        yield _access(context, known)
+    for each, name in (
+        (context.reference, "reference"),
+        (context.message_id, "message"),
+        (context.trace, "trace"),
+    ):
+        if each:
+            yield {"what": {"identifier": {"value": each}}, "type": _REQUEST_ID, "description": name}
+
+
+def _query(context: Context, query: Query, deed: Deed) -> Json:
+    found: Json = {"type": _SYSTEM_OBJECT, "role": _SECURITY_LOG if context.number in _OF_LOG else _A_QUERY}
+    if query.id:
+        found["what"] = {"identifier": _object_id(query.id)}
+    if query.name:
+        found["description"] = query.name
+    if query.text:
+        found["query"] = base64.b64encode(query.text).decode()
+    details = [{"type": "QueryEncoding", "valueString": "UTF-8"}]
+    if query.home:
+        details.append({"type": "urn:ihe:iti:xca:2010:homeCommunityId", "valueString": system(query.home)})
+    if deed.objects is not None:
+        details.append({"type": "resultCount", "valueString": str(deed.objects)})
+    # 32 digits for each: thousands of ids are no more than a line (docs/audit-events.md).
+    for name, uuids in (("shown", deed.shown), ("masked", deed.masked)):
+        if uuids:
+            details.append({"type": name, "valueString": b"".join(uuids).hex(" ", 16)})
+    return found | {"detail": details}
+
+
+_UUID: Final = re.compile(r"urn:uuid:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def unique_id(text: str) -> Json:
+    """A uniqueId as an Identifier: an OID is a URI, others are not."""
+    if OID.fullmatch(text):
+        return {"system": URI, "value": f"urn:oid:{text}"}
+    return {"system": "urn:ihe:iti:xds:2013:uniqueId", "value": text}
+
+
+def _object_id(text: str) -> Json:
+    """The id of a registry object, as it was sent: a UUID, or a symbol of a message that was refused."""
+    if _UUID.fullmatch(text.lower()):
+        return {"system": URI, "value": text.lower()}
+    return {"system": OWN_OBJECTS, "value": text}
+
+
+def _document(document: Document, *, erased: bool) -> Json:
+    named = unique_id(document.unique_id) if document.unique_id else _object_id(document.entry_uuid)
+    found: Json = {"what": {"identifier": named}, "type": _SYSTEM_OBJECT, "role": _REPORT}
+    if erased:
+        found["lifecycle"] = _ERASED
+    if document.codes:
+        found["securityLabel"] = [coding(each) for each in document.codes]
+    details = [
+        {"type": name, "valueString": value}
+        for name, value in (
+            ("Repository Unique Id", document.repository),
+            ("ihe:homeCommunityID", system(document.home)),
+            ("mimeType", document.mime_type),
+        )
+        if value
+    ]
+    if details:
+        found["detail"] = details
+    return found
+
+
+def _access(context: Context, known: Who) -> Json:
+    """On which ground: the ticket's policy, and what gate 2 said."""
+    caller = context.caller
+    what: Json = {"display": "access decision"}
+    if caller is not None and caller.consent_document:
+        what["identifier"] = {"system": URI, "value": system(caller.consent_document)}
+    details = [
+        *known.consent,
+        *(
+            {"type": name, "valueString": value}
+            for name, value in (("policy", context.policy), ("rule", context.rule))
+            if value
+        ),
+    ]
+    return {"what": what, "type": _CONSENT, "detail": details}
+
+
+# ---- the whole event
+
+_MICROSECOND: Final = timedelta(microseconds=1)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def microseconds(moment: datetime) -> int:
+    """Of a time, since 1970."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def instant(recorded: int) -> str:
+    """Microseconds since 1970 as FHIR's instant."""
+    return (_EPOCH + recorded * _MICROSECOND).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def id_of(node: str, recorded: int) -> str:
+    """The event's UUID (RFC 9562, version 8): of which node, and when; no two events of a node are of one
+    time. The same event has the same id wherever it is handed on.
+    """
+    own = int.from_bytes(hashlib.sha256(node.encode()).digest()[:8], "big")
+    value = (own >> 16 << 80) | (0x8 << 76) | ((own & 0xFFF) << 64) | (0b10 << 62) | recorded
+    return str(UUID(int=value))
+
+
+def recorded_of(event_id: str) -> int | None:
+    """When an event with this id was recorded; None for what is no id of ours."""
+    try:
+        value = UUID(event_id)
+    except ValueError:
+        return None
+    return value.int & (2**62 - 1) if value.version == 8 else None
+
+
+_START: Final = b'{"resourceType":"AuditEvent",'
+
+
+def whole(body: bytes, node: str, recorded: int) -> bytes:
+    """The AuditEvent as it is read and handed on: with its id and recorded time."""
+    own = f'"id":"{id_of(node, recorded)}","recorded":"{instant(recorded)}",'.encode()
+    return _START + own + body[len(_START) :]

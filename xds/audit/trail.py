@@ -1,0 +1,116 @@
+"""One request on its way through the node, and what is written about it: no path leaves without a record.
+
+app.py opens a `Trail` before the first byte of a request is read and closes it when the answer goes out. What
+was done is written in the transaction that did it (`done`), what was only looked at in one of its own before
+anything is shown (`seen`), and what failed when it has failed. It must never let a record that cannot be
+written pass for one that was.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from typing import Final
+
+import falcon
+from sqlalchemy import Connection
+
+from xds.audit.event import DENIED, Node, entry
+from xds.audit.facts import Context, Deed, Outcome, for_each_patient, reason_of
+from xds.audit.store import AuditLog
+from xds.errors import RegistryError
+
+log = logging.getLogger("xds")
+
+
+#: W3C Trace Context: version, trace-id, parent-id, flags.
+_TRACE: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+class Trails:
+    """Opens the trail of each request of a node."""
+
+    def __init__(self, audit: AuditLog, node: Node) -> None:
+        self.audit = audit
+        self.node = node
+
+    def __call__(self, req: falcon.Request) -> Trail:
+        """Of an HTTP request, before it is read."""
+        trace = req.get_header("traceparent", default="")
+        context = Context(
+            endpoint=req.path,
+            remote=req.remote_addr or "",
+            trace=trace if _TRACE.fullmatch(trace) else "",
+        )
+        return Trail(self.audit, self.node, context)
+
+    def of(self, endpoint: str, remote: str) -> Trail:
+        """Of a request that came in another way."""
+        return Trail(self.audit, self.node, Context(endpoint=endpoint, remote=remote))
+
+
+class Trail:
+    """What the access log gets to know of one request; `context` is filled in as it becomes known."""
+
+    def __init__(self, audit: AuditLog, node: Node, context: Context) -> None:
+        self.context = context
+        self._audit = audit
+        self._node = node
+        self._told = self._came_to_nothing = False
+
+    def done(self, connection: Connection, *deeds: Deed) -> None:
+        """Write what is being done, in the transaction that does it and as the last thing in it."""
+        self._audit.add(connection, [entry(self._node, self.context, each) for each in deeds])
+        self._told = True
+
+    def seen(self, *deeds: Deed) -> None:
+        """Write what is about to be shown; whoever calls it shows nothing when it raises."""
+        self._audit.write([entry(self._node, self.context, each) for each in deeds])
+        self._told = True
+
+    def refused(self, errors: Sequence[RegistryError]) -> None:
+        """The request came to nothing, for these reasons."""
+        self.refused_for(reason_of(errors))
+
+    def refused_for(self, reason: str) -> None:
+        """The same in words, which hold no value of the message."""
+        self._failed(Deed(outcome=Outcome.MINOR, reason=reason))
+
+    def denied(self, rule: str) -> None:
+        """Gate 1 let nobody in. Whom the message would have been about is not believed, and not written."""
+        self._failed(Deed(outcome=Outcome.SERIOUS, reason=f"{DENIED}{rule}"))
+
+    def fault(self, reason: str, reference: str = "") -> None:
+        """It ended in a fault, or in an error of the node; `reason` holds no value of the message.
+
+        Of what had come to nothing before, the fault is only the answer.
+        """
+        if self._came_to_nothing:
+            return
+        self.context.reference = self.context.reference or reference
+        self._failed(Deed(outcome=Outcome.SERIOUS, reason=reason))
+
+    def close(self) -> None:
+        """The end, whatever came: what nobody told of was broken off."""
+        if not self._told:
+            self.fault("broken off")
+
+    @property
+    def patients(self) -> tuple[str, ...]:
+        """Whom the request is about (CX texts): those it names, else the one of the ticket."""
+        caller = self.context.caller
+        if self.context.subject.patients or caller is None or caller.patient is None:
+            return self.context.subject.patients
+        return (f"{caller.patient.value}^^^&{caller.patient.authority}&ISO",)
+
+    def _failed(self, deed: Deed) -> None:
+        context = self.context
+        self._told = self._came_to_nothing = True
+        deed = Deed(outcome=deed.outcome, reason=deed.reason, documents=context.subject.documents)
+        try:
+            deeds = for_each_patient(deed, self.patients)
+            self._audit.write([entry(self._node, context, each) for each in deeds])
+        except Exception as error:
+            # Nothing was done and nothing shown; the sender gets the same answer as with a record.
+            log.error("%s no audit record (%s)", context.reference or "-", type(error).__name__)
