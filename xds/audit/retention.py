@@ -8,6 +8,7 @@ that event, and by the hash that is kept, that nobody else cut the chain.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, delete, func, select, update
@@ -42,15 +43,18 @@ _CUT: Final = (
 )
 
 
-def expire(database: Database, node: Node, before: int, by: str) -> int:
-    """Delete events of all nodes recorded before (µs since 1970); how many. `by` is who told it to."""
+def expire(database: Database, node: Node, before: int, by: str, receivers: Sequence[str] = ()) -> int:
+    """Delete events of all nodes recorded before (µs since 1970); how many. `by` is who told it to.
+
+    `receivers` get the events about it.
+    """
     with database.read() as connection:
         chains = connection.execute(_CHAINS).all()
     gone = 0
     # What is written meanwhile is not old, whatever was asked for.
     before = min(before, time.time_ns() // 1000)
     for chain in chains:
-        log = AuditLog(database, chain.node)
+        log = AuditLog(database, chain.node, receivers)
         context = Context(endpoint="xds log expire", number="expire", remote="")
         while some := database.transact(
             lambda connection, chain=chain, log=log, context=context: _expire(  # type: ignore[misc]

@@ -22,6 +22,7 @@ from xds.store.database import Database
 from xds.store.schema import audit_chain, audit_event
 
 _CHAINS: Final = select(audit_chain).order_by(audit_chain.c.chain_pk)
+_CHAIN: Final = select(audit_chain).where(audit_chain.c.chain_pk == bindparam("chain"))
 _ROWS: Final = (
     select(audit_event)
     .where(audit_event.c.chain_pk == bindparam("chain"), audit_event.c.recorded > bindparam("after"))
@@ -72,7 +73,7 @@ def verify(database: Database, noted: Sequence[Head] = ()) -> tuple[Verified, ..
     with database.read() as connection:
         chains = connection.execute(_CHAINS).all()
         found = [
-            _verify(connection, each, {head.seq: head.hash for head in noted if head.node == each.node})
+            _settled(connection, each, {head.seq: head.hash for head in noted if head.node == each.node})
             for each in chains
         ]
         strays = connection.execute(_STRAYS).scalars().all()
@@ -82,6 +83,16 @@ def verify(database: Database, noted: Sequence[Head] = ()) -> tuple[Verified, ..
     if lost:
         found.append(Verified(Head("", 0, ""), 0, 0, tuple(lost)))
     return tuple(found)
+
+
+def _settled(connection: Connection, chain: Any, noted: Mapping[int, str]) -> Verified:
+    """Once more from the beginning when the chain was cut while it was read."""
+    while True:
+        found = _verify(connection, chain, noted)
+        now = connection.execute(_CHAIN, {"chain": chain.chain_pk}).one_or_none()
+        if not found.problems or now is None or now.cut_seq == chain.cut_seq:
+            return found
+        chain = now
 
 
 def _verify(connection: Connection, chain: Any, noted: Mapping[int, str]) -> Verified:
@@ -105,6 +116,11 @@ def _verify(connection: Connection, chain: Any, noted: Mapping[int, str]) -> Ver
         cut_is_told = cut_is_told or (
             row.code == "expire" and bytes(chain.cut_hash).hex() in _expired(bytes(row.body))
         )
+    if seq > chain.seq:
+        # Written meanwhile, with the head; or by somebody who does not know of it.
+        now = connection.execute(_CHAIN, {"chain": chain.chain_pk}).one_or_none()
+        if now is None or seq > now.seq:
+            problems.append(f"number {seq} stands behind the end: it was put in")
     if not seen_head:
         problems.append(f"the end, number {chain.seq}, is not there or is another one")
     if not cut_is_told:

@@ -71,7 +71,9 @@ def show(arguments: argparse.Namespace, read_settings: ReadSettings, open_databa
                 query=Query(id="", name="Security Audit Log", text=" ".join(sys.argv[1:]).encode())
             ),
         )
-        trail = Trail(AuditLog(database, settings["node.name"]), audit_node(settings), context)
+        trail = Trail(
+            AuditLog(database, settings["node.name"], _receivers(settings)), audit_node(settings), context
+        )
         pids = [each.pid for each in page.found if each.pid] or [arguments.patient or ""]
         trail.seen(*for_each_patient(Deed(objects=len(page.found)), pids))
     if arguments.json:
@@ -198,7 +200,7 @@ def expire(arguments: argparse.Namespace, read_settings: ReadSettings, open_data
         raise XdsError("audit.keep_days is 0, so that nothing is ever deleted: set how long events are kept.")
     before = microseconds(datetime.now(UTC) - timedelta(days=days))
     with open_database(settings) as database:
-        gone = delete(database, audit_node(settings), before, user())
+        gone = delete(database, audit_node(settings), before, user(), _receivers(settings))
     print(f"{gone} events older than {days} days were deleted.")
     return 0
 

@@ -19,7 +19,8 @@ from xds.metadata.datatypes import CX
 from xds.metadata.model import Slot, Submission
 from xds.metadata.updates import Update
 from xds.registry import elements, patients, rows
-from xds.registry.owners import OWNERS, Owned, owner
+from xds.registry.objects import locate, looking_at, read_uuid
+from xds.registry.owners import OWNERS, Owned, owner, pids_of
 from xds.registry.prepare import Prepared, Reading, prepare, words_of
 from xds.registry.queries import MULTI_PATIENT_QUERIES, STORED_QUERIES
 from xds.registry.queries.parameters import Shape, read, values
@@ -40,6 +41,8 @@ _KEPT_STATEMENTS: Final = 200
 #: uniqueIds in one statement.
 _TOGETHER: Final = 512
 
+
+_OWNERS_OF_OBJECTS: Final = looking_at()
 
 _LEAF: Final = {"LeafClass": True, "ObjectRef": False}
 _OID_URN: Final = "urn:oid:"
@@ -180,6 +183,13 @@ class Registry:
         Raises RegistryFailure (remove.remove).
         """
         return remove(connection, ids, visibility)
+
+    def owners_of_objects(self, ids: Sequence[str]) -> tuple[str, ...]:
+        """The patients (CX texts) of these entryUUIDs, as far as they are there."""
+        uuids = [uuid for each in ids if (uuid := read_uuid(each)) is not None]
+        with self._database.read() as connection:
+            keys = {row.survivor_pk for row in locate(connection, _OWNERS_OF_OBJECTS, uuids).values()}
+            return tuple(sorted(pids_of(connection, keys).values()))
 
     def owners(self, unique_ids: Collection[str]) -> Mapping[str, Owned]:
         """Whose these documents are, of those that have an entry."""

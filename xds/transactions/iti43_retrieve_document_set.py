@@ -113,73 +113,68 @@ def do(node: Node, request: Retrieve, access: Access, trail: Trail) -> Retrieved
     left = node.limits.total_bytes - sum(document.size for document in asked)
     make = _Maker(node, request, left, access.visibility)
     documents: list[tuple[DocumentRequest, Content]] = []
-    errors: list[RegistryError] = []
+    failed: list[tuple[DocumentRequest, RegistryError]] = []
     for number, each in enumerate(request.requests, start=1):
-        where = f"DocumentRequest[{number}]"
+        unique_id = each.document_unique_id
+        made: Content | str
         if each.repository_unique_id != own:
-            errors.append(broken("retrieve-repository", f"{where}/RepositoryUniqueId"))
-        elif sight[each.document_unique_id] is Sight.MASKED:
-            detail = f"({each.document_unique_id})"
-            errors.append(broken("retrieve-blocked", f"{where}/DocumentUniqueId", detail=detail))
-        elif sight[each.document_unique_id] is Sight.HIDDEN:
+            where = f"DocumentRequest[{number}]/RepositoryUniqueId"
+            failed.append((each, broken("retrieve-repository", where)))
+            continue
+        if sight[unique_id] is Sight.MASKED:
+            made = "retrieve-blocked"
+        elif sight[unique_id] is Sight.HIDDEN:
             # The answer for a document that is not there: nobody learns that there is one.
-            detail = f"({each.document_unique_id})"
-            errors.append(broken("retrieve-document", f"{where}/DocumentUniqueId", detail=detail))
-        elif each.document_unique_id not in stored:
-            made = make.content(each.document_unique_id)
-            if isinstance(made, Content):
-                documents.append((each, made))
-            else:
-                errors.append(
-                    broken(made, f"{where}/DocumentUniqueId", detail=f"({each.document_unique_id})")
-                )
-        elif each.document_unique_id not in sound:
-            errors.append(
-                broken("retrieve-intact", f"{where}/DocumentUniqueId", detail=f"({each.document_unique_id})")
-            )
+            made = "retrieve-document"
+        elif unique_id not in stored:
+            made = make.content(unique_id)
+        elif unique_id not in sound:
+            made = "retrieve-intact"
         else:
-            document = stored[each.document_unique_id]
-            attachment = _attachment(node, document, sound[each.document_unique_id])
-            documents.append((each, Content(attachment)))
+            made = Content(_attachment(node, stored[unique_id], sound[unique_id]))
+        if isinstance(made, Content):
+            documents.append((each, made))
+        else:
+            where = f"DocumentRequest[{number}]/DocumentUniqueId"
+            failed.append((each, broken(made, where, detail=f"({unique_id})")))
+    errors = tuple(error for _, error in failed)
     if errors:
         log_refusal(request.reference, _NUMBER, errors)
-    trail.seen(*_deeds(node, request, documents, errors, trail.patients))
-    return Retrieved(tuple(documents), tuple(errors), request.reference)
+    trail.seen(*_deeds(node, documents, failed, trail.patients))
+    return Retrieved(tuple(documents), errors, request.reference)
 
 
 def _deeds(
     node: Node,
-    request: Retrieve,
     documents: Sequence[tuple[DocumentRequest, Content]],
-    errors: Sequence[RegistryError],
+    failed: Sequence[tuple[DocumentRequest, RegistryError]],
     asked: Sequence[str],
 ) -> Iterator[Deed]:
     """What each patient's documents are that go out; and those that do not, with why (ITI TF-2 3.43.5)."""
-    own = node.repository.unique_id
-    asked_for = {each.document_unique_id for each in request.requests if each.repository_unique_id == own}
-    owners = node.registry.owners(asked_for)
-    by_patient: dict[str, list[Document]] = {}
-    for each, content in documents:
+    named: list[tuple[DocumentRequest, Content | RegistryError]] = [*documents, *failed]
+    own = {r.document_unique_id for r, _ in named if r.repository_unique_id == node.repository.unique_id}
+    owners = node.registry.owners(own)
+    sent: dict[str, list[Document]] = {}
+    left: dict[str, list[tuple[Document, RegistryError]]] = {}
+    for each, came_of_it in named:
         owner = owners.get(each.document_unique_id)
         pid = owner.pid if owner is not None else "".join(asked[:1])
-        named = _named(each, content.attachment.content_type)
-        some = by_patient.setdefault(pid, [])
-        some.append(about.owned(named, owner))
-        if content.new_document_unique_id:
-            some.append(replace(some[-1], unique_id=content.new_document_unique_id))
-    for pid, some in by_patient.items():
+        if isinstance(came_of_it, RegistryError):
+            left.setdefault(pid, []).append((_named(each), came_of_it))
+            continue
+        some = sent.setdefault(pid, [])
+        some.append(about.owned(_named(each, came_of_it.attachment.content_type), owner))
+        if came_of_it.new_document_unique_id:
+            some.append(replace(some[-1], unique_id=came_of_it.new_document_unique_id))
+    for pid, some in sent.items():
         yield Deed(patient=pid, documents=tuple(some))
-    if not errors:
-        return
-    sent = {id(each) for each, _ in documents}
-    left: dict[str, list[Document]] = {}
-    for each in request.requests:
-        if id(each) not in sent:
-            owner = owners.get(each.document_unique_id) if each.repository_unique_id == own else None
-            pid = owner.pid if owner is not None else "".join(asked[:1])
-            left.setdefault(pid, []).append(_named(each))
-    for pid, some in left.items():
-        yield Deed(patient=pid, outcome=Outcome.MINOR, reason=reason_of(errors), documents=tuple(some))
+    for pid, with_errors in left.items():
+        yield Deed(
+            patient=pid,
+            outcome=Outcome.MINOR,
+            reason=reason_of([error for _, error in with_errors]),
+            documents=tuple(document for document, _ in with_errors),
+        )
 
 
 def _named(request: DocumentRequest, mime_type: str = "") -> Document:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sqlalchemy import Connection
 
 from xds.access.gate import Access
@@ -45,7 +47,13 @@ def do(node: Node, request: tuple[str, ...], access: Access, trail: Trail) -> No
             ),
         )
 
-    node.database.transact(work)
+    try:
+        node.database.transact(work)
+    except RegistryFailure:
+        # On record with whom it was about, and not with whom the ticket is for.
+        if owners := node.registry.owners_of_objects(request):
+            trail.context.subject = replace(trail.context.subject, patients=owners)
+        raise
 
 
 TRANSACTION = Transaction(

@@ -49,8 +49,8 @@ def do(node: Node, request: iti43.Retrieve, access: Access, trail: Trail) -> Rem
     repository = node.repository
     own = [r.document_unique_id for r in request.requests if r.repository_unique_id == repository.unique_id]
     sight = node.registry.sight(own, access.visibility)
-    own = [each for each in own if sight[each] is Sight.OPEN]
     owners = node.registry.owners(own)
+    own = [each for each in own if sight[each] is Sight.OPEN]
 
     def work(connection: Connection) -> dict[str, str]:
         gone = repository.withdraw(connection, own)
@@ -90,24 +90,18 @@ def _deeds(
     asked: Sequence[str],
 ) -> Iterator[Deed]:
     """The documents of each patient that are gone; and those that are not there, with why."""
-    by_patient: dict[str, list[Document]] = {}
-    left = []
-    for unique_id in dict.fromkeys(each.document_unique_id for each in requests):
-        repository = next(
-            each.repository_unique_id for each in requests if each.document_unique_id == unique_id
-        )
-        named = Document(unique_id=unique_id, repository=repository)
-        if unique_id in gone:
-            owner = owners.get(unique_id)
-            pid = owner.pid if owner is not None else "".join(asked[:1])
-            by_patient.setdefault(pid, []).append(about.owned(named, owner))
-        else:
-            left.append(named)
-    for pid, some in by_patient.items():
+    removed: dict[str, list[Document]] = {}
+    left: dict[str, list[Document]] = {}
+    for unique_id, repository in {r.document_unique_id: r.repository_unique_id for r in requests}.items():
+        owner = owners.get(unique_id)
+        pid = owner.pid if owner is not None else "".join(asked[:1])
+        among = removed if unique_id in gone else left
+        named = about.owned(Document(unique_id=unique_id, repository=repository), owner)
+        among.setdefault(pid, []).append(named)
+    for pid, some in removed.items():
         yield Deed(patient=pid, documents=tuple(some))
-    if errors:
-        failed = Deed(outcome=Outcome.MINOR, reason=reason_of(errors), documents=tuple(left))
-        yield from for_each_patient(failed, asked)
+    for pid, some in left.items() if errors else ():
+        yield Deed(patient=pid, outcome=Outcome.MINOR, reason=reason_of(errors), documents=tuple(some))
 
 
 def _errors(
