@@ -18,11 +18,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from statistics import median
 from typing import Any, Final
 
-from bench import access, content, floor, messages, servers
+from bench import access, content, floor, handing_on, messages, servers
 from bench.measure import Act, Case, Result, compare, in_turn, measure, same
 from bench.messages import Request
 from bench.servers import Connection, on_the_wire
@@ -57,7 +59,9 @@ class Bench:
         self._node, self._nothing = Connection(node), Connection(nothing)
         stack.callback(self._node.close)
         stack.callback(self._nothing.close)
-        self._stack, self._guarded_port = stack, guarded
+        self._stack, self._guarded_port, self._folder = stack, guarded, folder
+        self._of_log: dict[bool, Connection] = {}
+        self._ports: dict[bool, int] = {}
         self._reader = floor.reader(self._database)
         stack.callback(self._reader.close)
         self._chance = random.Random(2)
@@ -100,6 +104,55 @@ class Bench:
             "the same ticket": (in_turn(repeated), self._ask_guarded),
             "a new ticket": (fresh, self._ask_guarded),
         }
+
+    def recorded(self) -> dict[str, Act]:
+        """FindDocuments with tickets, of nodes without and with an access log; small and large answers."""
+        for recorded in (False, True):
+            database = self._folder / f"recorded-{recorded}.db"
+            shutil.copyfile(self._filled.path, database)
+            port = self._stack.enter_context(
+                servers.node(
+                    database,
+                    self._documents,
+                    self._folder / f"recorded-{recorded}.log",
+                    self._service.trust,
+                    recorded=recorded,
+                )
+            )
+            self._of_log[recorded] = Connection(port)
+            self._stack.callback(self._of_log[recorded].close)
+            self._ports[recorded] = port
+        return {
+            f"{size} documents, {'with' if recorded else 'without'}": (
+                in_turn(self._with_tickets(size)),
+                partial(self._ask_of_log, recorded),
+            )
+            for size in (50, 500)
+            for recorded in (False, True)
+        }
+
+    def _with_tickets(self, size: int) -> list[bytes]:
+        """One ticket for each patient, which is used again and again."""
+        found = []
+        for pid in self._filled.patients[size][:_VARIETY]:
+            ticket = self._service.saml("personnel", patient=pid)
+            security = f'<o:Security xmlns:o="{WSSE}" s:mustUnderstand="1">{ticket}</o:Security>'
+            found.append(on_the_wire(messages.find(pid, security)))
+        return found
+
+    def _ask_of_log(self, recorded: bool, message: bytes) -> None:
+        if b"ResponseStatusType:Success" not in bytes(self._of_log[recorded].ask(message)[:4096]):
+            raise RuntimeError("a node refused a request")
+
+    def under_load(self, seconds: float, rounds: int) -> dict[str, tuple[float, float]]:
+        """The same of eight connections at once: requests/s, and how many times fewer with a log."""
+        rates: dict[bool, list[float]] = {False: [], True: []}
+        requests = self._with_tickets(50)
+        for _ in range(rounds):
+            for recorded, rate in rates.items():
+                rate.append(servers.rate(self._ports[recorded], requests, 8, seconds / rounds))
+        ratio = median(a / b for a, b in zip(rates[False], rates[True], strict=True))
+        return {"without": (median(rates[False]), 1.0), "with": (median(rates[True]), ratio)}
 
     def access(self) -> dict[str, Act]:
         """FindDocuments, 500, in process: without access rules, and as callers whom they are about."""
@@ -262,11 +315,19 @@ def main() -> int:
         for what, title, acts in (
             ("tickets", "FindDocuments, 50", bench.tickets),
             ("access", "FindDocuments, 500", bench.access),
+            ("log", "FindDocuments, access log", bench.recorded),
         ):
             compared[what] = compare(acts(), arguments.seconds, arguments.rounds)
-            print(f"\n{title:20}  p50 ms  ratio")
+            print(f"\n{title:26}  p50 ms  ratio")
             for name, (p50, ratio) in compared[what].items():
-                print(f"{name:20}{p50:8.2f}{ratio:7.2f}", flush=True)
+                print(f"{name:26}{p50:8.2f}{ratio:7.2f}", flush=True)
+        compared["log under load"] = bench.under_load(arguments.seconds, min(arguments.rounds, 5))
+        print("\nFindDocuments, 50, access log, eight connections    requests/s  ratio")
+        for name, (per_second, ratio) in compared["log under load"].items():
+            print(f"{name:52}{per_second:10.0f}{ratio:7.2f}", flush=True)
+        handed_on = handing_on.events_per_second(Path(folder))
+        print(f"\nAuditEvents handed on to a receiver on this machine: {handed_on:.0f}/s", flush=True)
+        figures["events handed on per second"] = handed_on
     figures |= {
         "documents": filled.documents,
         "results": [asdict(each) for each in results],

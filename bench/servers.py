@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -153,3 +155,25 @@ def on_the_wire(request: Request, reply_bytes: int | None = None) -> bytes:
         f"Content-Length: {len(request.body)}\r\n\r\n"
     )
     return head.encode() + request.body
+
+
+def rate(port: int, requests: list[bytes], connections: int, seconds: float) -> float:
+    """Requests answered in a second, by so many connections that ask without a pause."""
+    counts = [0] * connections
+    deadline = time.perf_counter() + seconds
+
+    def ask(own: int) -> None:
+        connection = Connection(port)
+        for number in itertools.count(own):
+            if time.perf_counter() > deadline:
+                break
+            connection.ask(requests[number % len(requests)])
+            counts[own] += 1
+        connection.close()
+
+    threads = [threading.Thread(target=ask, args=(own,)) for own in range(connections)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    return sum(counts) / seconds

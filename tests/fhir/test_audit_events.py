@@ -239,7 +239,11 @@ def test_a_citizens_own_search_finds_nobody_else(ward: Ward, past: Past) -> None
         {"patient.identifier": f"urn:oid:2.16.578.1.12.4.1.4.1|{OTHER}"},
         {"entity.identifier": past.secret.unique_id},
         {"entity": f"urn:oid:{past.childs.unique_id}"},
-        {"agent.identifier": "12345678901"},
+        # What is not shown cannot be found either.
+        {"agent.identifier": CLINICIAN},
+        {"agent": CLINICIAN},
+        {"agent.identifier": "999999990"},
+        {"policy": "_1"},
     ):
         assert ward.read(citizen, **asked) == [], asked
 

@@ -164,11 +164,7 @@ def entry(node: Node, context: Context, deed: Deed) -> Entry:
     if known.purposes is not None:
         event["purposeOfEvent"] = known.purposes
     event["agent"] = [*known.agents, *_machines(node, context, kind, known)]
-    event["source"] = {
-        "site": node.name,
-        "observer": {"identifier": {"system": URI, "value": node.observer}, "display": "xds"},
-        "type": [{"system": f"{TYPES}/security-source-type", "code": "4", "display": "Application Server"}],
-    }
+    event["source"] = _source(node)
     event["entity"] = list(_entities(context, deed, patient, kind, known))
     return Entry(
         pid=deed.patient or None,
@@ -224,26 +220,40 @@ _SOURCE: Final = {"system": DCM, "code": "110153", "display": "Source Role ID"}
 _DESTINATION: Final = {"system": DCM, "code": "110152", "display": "Destination Role ID"}
 
 
-def _machines(node: Node, context: Context, kind: Kind, known: Who) -> Iterator[Json]:
+def _machines(node: Node, context: Context, kind: Kind, known: Who) -> Iterator[Json | orjson.Fragment]:
     """The sender and the node; 110153 is where the data come from (ITI TF-2 3.18.5, 3.43.5)."""
-    asking, answering = (_DESTINATION, _SOURCE) if kind.gives else (_SOURCE, _DESTINATION)
     sender: Json = {
-        "type": {"coding": [asking]},
+        "type": {"coding": [_DESTINATION if kind.gives else _SOURCE]},
         "who": known.client or {"display": context.operator or context.remote or "unknown system"},
         "requestor": not known.agents,
     }
     if context.remote:
         sender["network"] = {"address": context.remote, "type": "2"}
     yield sender
-    yield {
-        "type": {"coding": [answering]},
+    yield _answering(node, context.endpoint, kind.gives)
+
+
+@lru_cache(maxsize=256)
+def _answering(node: Node, endpoint: str, gives: bool) -> orjson.Fragment:
+    """The node as an agent; endpoints are few."""
+    agent = {
+        "type": {"coding": [_SOURCE if gives else _DESTINATION]},
         "who": {"identifier": {"system": URI, "value": node.observer}},
         "requestor": False,
-        "network": {
-            "address": context.endpoint if "://" in context.endpoint else f"{node.url}{context.endpoint}",
-            "type": "5",
-        },
+        "network": {"address": endpoint if "://" in endpoint else f"{node.url}{endpoint}", "type": "5"},
     }
+    return orjson.Fragment(orjson.dumps(agent))
+
+
+@lru_cache(maxsize=16)
+def _source(node: Node) -> orjson.Fragment:
+    """The node as the source of its events."""
+    source = {
+        "site": node.name,
+        "observer": {"identifier": {"system": URI, "value": node.observer}, "display": "xds"},
+        "type": [{"system": f"{TYPES}/security-source-type", "code": "4", "display": "Application Server"}],
+    }
+    return orjson.Fragment(orjson.dumps(source))
 
 
 # ---- entities

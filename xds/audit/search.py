@@ -11,9 +11,10 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from heapq import merge
+from itertools import islice
 from typing import Any, Final
 
 import orjson
@@ -81,7 +82,7 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One event, as it was stored."""
+    """One event, as it is shown."""
 
     event: Event
     recorded: int
@@ -97,6 +98,9 @@ class Page:
 
 
 # ---- what a parameter looks at
+
+#: What a reader is shown of each of some events.
+Project = Callable[[Sequence[Event]], Sequence[Event | None]]
 
 _Extract = Callable[[Event], Iterator[tuple[str, str]]]
 #: (system, value) of what a token parameter is compared with.
@@ -406,23 +410,36 @@ def _write_cursor(row: Any) -> str:
 # ---- finding
 
 
-def find(database: Database, search: Search, scope: Scope) -> Page:
-    """A page of what was searched for, of what may be read."""
+def find(database: Database, search: Search, scope: Scope, project: Project | None = None) -> Page:
+    """A page of what was searched for, of what may be read.
+
+    `project` makes what a reader is shown of some events, None for those that are not for them. What is
+    compared is what is shown: nobody may find by a search what they do not see.
+    """
+    if project is not None:
+        search = replace(search, persons=None)  # the column has the number whether it is shown or not
     found: list[Found] = []
-    last = None
+    looked_at, last = 0, None
     with database.read() as connection:
         nodes: dict[int, str] = {
             row.chain_pk: row.node
             for row in connection.execute(select(audit_chain.c.chain_pk, audit_chain.c.node))
         }
         rows = _rows(connection, search, scope, sorted(nodes))
-        for looked_at, row in enumerate(rows):
-            if len(found) == search.count or looked_at == _LOOKED_AT:
-                return Page(tuple(found), None if last is None else _write_cursor(last))
-            last = row
-            event = orjson.loads(whole(unpack([bytes(row.body)])[0], nodes[row.chain_pk], row.recorded))
-            if all(match(event) for match in search.matches):
-                found.append(Found(event, row.recorded, row.pid))
+        while some := list(islice(rows, _BATCH)):
+            bodies = unpack([bytes(row.body) for row in some])
+            events: Sequence[Event | None] = [
+                orjson.loads(whole(body, nodes[row.chain_pk], row.recorded))
+                for row, body in zip(some, bodies, strict=True)
+            ]
+            if project is not None:
+                events = project([each for each in events if each is not None])
+            for row, event in zip(some, events, strict=True):
+                if len(found) == search.count or looked_at == _LOOKED_AT:
+                    return Page(tuple(found), None if last is None else _write_cursor(last))
+                looked_at, last = looked_at + 1, row
+                if event is not None and all(match(event) for match in search.matches):
+                    found.append(Found(event, row.recorded, row.pid))
     return Page(tuple(found), None)
 
 

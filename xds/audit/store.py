@@ -11,14 +11,15 @@ import hashlib
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import Connection, Executable, bindparam, insert, select, update
+from sqlalchemy import Connection, Executable, bindparam, insert, literal_column, select, update
 
 from xds.audit.event import Entry
 from xds.store.bodies import AUDIT, pack
-from xds.store.database import Compiled, Database
+from xds.store.database import Compiled, Database, Run
 from xds.store.dialect import insert_new
 from xds.store.schema import audit_chain, audit_event, audit_outbox
 
@@ -40,7 +41,13 @@ _MOVE: Final = (
     .values(seq=bindparam("to"), hash=bindparam("by"), recorded=bindparam("at"))
 )
 _INSERT: Final = insert(audit_event).values({each: bindparam(each.name) for each in audit_event.c})
-_HAND_ON: Final = insert(audit_outbox)
+_HAND_ON: Final = insert(audit_outbox).values(
+    receiver=bindparam("receiver"),
+    recorded=bindparam("recorded"),
+    chain_pk=bindparam("chain_pk"),
+    dead=literal_column("0"),
+    attempts=literal_column("0"),
+)
 
 
 def digest(before: bytes, node: str, row: Any) -> bytes:
@@ -70,13 +77,13 @@ class AuditLog:
 
         On PostgreSQL whoever appends to the same chain waits from here until the caller's commit.
         """
-        if not entries:
-            return
+        if entries:
+            chain = self._chain if self._chain is not None else self._own_chain(connection)
+            self._add(partial(self._database.run, connection), chain, entries)
+
+    def _add(self, run: Run, chain: int, entries: Sequence[Entry]) -> None:
         bodies = [pack(each.body, AUDIT) for each in entries]
-        chain = self._chain
-        if chain is None:
-            chain = self._own_chain(connection)
-        ((seq, before, recorded),) = self._run(connection, _HEAD, {"chain": chain})
+        ((seq, before, recorded),) = run(self._compile(_HEAD, {"chain": chain}), {"chain": chain})
         before = bytes(before)
         # Never backwards, whatever the clock does: within a chain the order of time is the order of rows.
         recorded = max(recorded + 1, time.time_ns() // 1000)
@@ -86,24 +93,14 @@ class AuditLog:
             before = row.hash = digest(before, self.node, row)
             rows.append(row)
         for row in rows:
-            self._run(connection, _INSERT, row.values())
+            values = row.values()
+            run(self._compile(_INSERT, values), values)
+            for receiver in self._receivers:
+                waits = {"receiver": receiver, "recorded": row.recorded, "chain_pk": chain}
+                run(self._compile(_HAND_ON, waits), waits)
         last = rows[-1]
-        self._run(connection, _MOVE, {"chain": chain, "to": last.seq, "by": last.hash, "at": last.recorded})
-        if self._receivers:
-            connection.execute(
-                _HAND_ON,
-                [
-                    {
-                        "receiver": receiver,
-                        "dead": 0,
-                        "recorded": row.recorded,
-                        "chain_pk": chain,
-                        "attempts": 0,
-                    }
-                    for row in rows
-                    for receiver in self._receivers
-                ],
-            )
+        head = {"chain": chain, "to": last.seq, "by": last.hash, "at": last.recorded}
+        run(self._compile(_MOVE, head), head)
 
     def write(self, entries: Sequence[Entry]) -> None:
         """Append in a transaction that is shared with whoever appends at the same time; returns after it.
@@ -143,7 +140,11 @@ class AuditLog:
     def _commit(self, batch: Sequence[_Waiting]) -> None:
         try:
             every = [entry for each in batch for entry in each.entries]
-            self._database.transact(lambda connection: self.add(connection, every))
+            if self._chain is None:
+                self._database.transact(lambda connection: self.add(connection, every))
+            elif every:
+                with self._database.append() as run:
+                    self._add(run, self._chain, every)
         except Exception as error:
             if len(batch) == 1:
                 batch[0].error = error
@@ -152,12 +153,12 @@ class AuditLog:
             for each in batch:
                 self._commit([each])
 
-    def _run(self, connection: Connection, statement: Executable, bound: dict[str, Any]) -> list[Any]:
-        """A statement of every event: SQLAlchemy's own way takes longer than the database does."""
+    def _compile(self, statement: Executable, bound: dict[str, Any]) -> Compiled:
+        """A statement of every event, once: SQLAlchemy's own way takes longer than the database does."""
         compiled = self._compiled.get(statement)
         if compiled is None:
             compiled = self._compiled[statement] = self._database.compile(statement, bound)
-        return self._database.run(connection, compiled, bound)
+        return compiled
 
     def _own_chain(self, connection: Connection) -> int:
         """The node's chain, made when this is its first event."""

@@ -9,6 +9,8 @@ behind: no process, and no file but with --keep.
 from __future__ import annotations
 
 import argparse
+import base64
+import json
 import shutil
 import signal
 import sys
@@ -20,13 +22,15 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final, NoReturn
 
+import urllib3
+
 from xds.client import Author, Client, Code, Document, build
 from xds.client.client import ANY_STATUS
 from xds.client.defaults import DOCUMENT_TYPES, class_code
 from xds.client.terminal import moment, size, table
 from xds.demo.documents import cda, patient, pdf
 from xds.demo.node import DemoFailed, DemoNode
-from xds.demo.tickets import TicketService
+from xds.demo.tickets import CLINICIAN, TicketService
 from xds.errors import ClientError, XdsError
 from xds.metadata.model import DocumentEntry
 
@@ -149,12 +153,17 @@ def run(folder: Path) -> None:
         emergency = service.saml("personnel", patient=subject.id, purpose="ETREAT")
         with Client(node.url, ticket=emergency) as opened:
             _expect_sight(opened, subject.id, (blocked, "Samtale", True), (refused, "Vurdering", True))
-        steps.done("Asked as a clinician in an emergency: it is opened, and the node's log says so.")
+        steps.done("Asked as a clinician in an emergency: it is opened, and that is on record.")
         with Client(node.url, ticket=service.saml("citizen", person=subject.number)) as citizen:
             _expect_sight(citizen, subject.id, (blocked, "Samtale", True), (refused, None, False))
         steps.done(
             "Asked as the patient: the one that is kept from them is not there at all, not by its id either."
         )
+
+        looked = _log_of(node.url, service.saml("citizen", person=subject.number))
+        if not any("Tuva Fjell" in each for each in looked) or any(CLINICIAN in each for each in looked):
+            raise DemoFailed("The patient's access log does not say who looked, or says too much.")
+        steps.done(f"Read the access log as the patient: {len(looked)} events, by name and never by number.")
 
         _expect_refusal(node.url, "", subject.id)
         steps.done("Asked without a ticket: refused.")
@@ -186,6 +195,20 @@ def _is_given(client: Client, entry: DocumentEntry) -> bool:
             if "blocked" in str(error):
                 return False
             raise
+
+
+def _log_of(url: str, ticket: str) -> list[str]:
+    """The events of the patient's access log, as they are answered (ITI-81)."""
+    token = base64.urlsafe_b64encode(ticket.encode()).rstrip(b"=").decode()
+    answer = urllib3.request(
+        "GET",
+        f"{url}/fhir/AuditEvent?date=ge2020-01-01",
+        headers={"Authorization": f"Bearer {token}"},
+        retries=False,
+    )
+    if answer.status != 200:
+        raise DemoFailed(f"The access log was not shown to the patient (HTTP {answer.status}).")
+    return [json.dumps(each["resource"], ensure_ascii=False) for each in json.loads(answer.data)["entry"]]
 
 
 def _expect_refusal(url: str, ticket: str, patient_id: str) -> None:

@@ -7,7 +7,7 @@ writes, changes or deletes an event: they come from the node's own deeds alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
@@ -17,7 +17,7 @@ import orjson
 
 from xds.access.gate import Access
 from xds.audit.facts import Deed, Query, Subject, for_each_patient
-from xds.audit.search import Event, Found, Page, Scope, Unusable, find, read
+from xds.audit.search import Event, Found, Page, Scope, Search, Unusable, find, read
 from xds.audit.trail import Trail
 from xds.audit.views import Documents, View, named, shown
 from xds.errors import sender
@@ -114,8 +114,8 @@ class AuditEvents:
     def _page(self, parameters: Sequence[tuple[str, str]], trail: Trail) -> dict[str, Any]:
         search = read(parameters)
         reader = reader_of(trail.context.caller, self._may(trail.context.caller, trail))
-        page = find(self._database, search, reader.scope)
-        events = self._shown(page.found, reader)
+        page = self._find(search, reader)
+        events = [each.event for each in page.found]
         self._tell(page.found, reader, len(events), trail)
         bundle: dict[str, Any] = {
             "resourceType": "Bundle",
@@ -136,23 +136,24 @@ class AuditEvents:
     def _one(self, event_id: str, trail: Trail) -> Event:
         search = read([("_id", event_id)])
         reader = reader_of(trail.context.caller, self._may(trail.context.caller, trail))
-        page = find(self._database, search, reader.scope)
-        events = self._shown(page.found, reader)
-        if not events:
+        page = self._find(search, reader)
+        if not page.found:
             raise NotThere
         self._tell(page.found, reader, 1, trail)
-        return events[0]
+        return page.found[0].event
 
-    def _shown(self, found: Iterable[Found], reader: Reader) -> list[Event]:
-        events = [each.event for each in found]
-        documents = self._documents(events, reader)
-        seen = (shown(each, reader.view, documents, reader.own) for each in events)
-        return [each for each in seen if each is not None]
+    def _find(self, search: Search, reader: Reader) -> Page:
+        if reader.view is View.ALL:
+            return find(self._database, search, reader.scope)
+
+        def project(events: Sequence[Event]) -> list[Event | None]:
+            documents = self._documents(events, reader)
+            return [shown(each, reader.view, documents, reader.own) for each in events]
+
+        return find(self._database, search, reader.scope, project)
 
     def _documents(self, events: Sequence[Event], reader: Reader) -> Documents:
         """What the reader's own visibility, that of every read, says of the documents in these events."""
-        if reader.view is View.ALL:
-            return Documents(frozenset(), frozenset(), Restriction(0))
         visibility = reader.access.visibility
         single, listed = named(events)
         uuids = {each: _bytes(each.removeprefix(_UUID)) for each in single if each.startswith(_UUID)}

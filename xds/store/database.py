@@ -56,6 +56,9 @@ class Kind(Protocol):
     def fetch(self, text: str, values: tuple[Any, ...]) -> list[Any]:
         """All rows of one statement, straight from the driver. Raises OperationalError as SQLAlchemy does."""
 
+    def append(self) -> AbstractContextManager[Callable[[str, tuple[Any, ...]], list[Any]]]:
+        """A write transaction, straight from the driver. Raises OperationalError as SQLAlchemy does."""
+
     def turn(self) -> AbstractContextManager[None]:
         """The right to begin a write transaction. Raises DatabaseBusy."""
 
@@ -91,6 +94,10 @@ class Compiled:
             given[name] if index is None else given[name][min(index, len(given[name]) - 1)]
             for name, index in self.places
         )
+
+
+#: Runs a compiled statement with its values, and gives its rows.
+Run = Callable[[Compiled, Mapping[str, Any]], list[Any]]
 
 
 def _constant(name: str, bind: BindParameter[Any]) -> Iterator[tuple[str, Any]]:
@@ -167,6 +174,15 @@ class Database:
             return cursor.fetchall() if cursor.description else []
         except self._kind.error as error:
             raise OperationalError(compiled.text, None, error) from error
+
+    @contextmanager
+    def append(self) -> Iterator[Run]:
+        """A write transaction straight on the driver, for compiled statements; no more than a few.
+
+        Committed when the block ends, rolled back when it raises; raises OperationalError as `write` does.
+        """
+        with _waiting(), self._kind.turn(), self._kind.append() as execute:
+            yield lambda compiled, bound: execute(compiled.text, compiled.values(bound))
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

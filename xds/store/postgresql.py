@@ -8,7 +8,7 @@ or a pooler refuses.
 from __future__ import annotations
 
 import select
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any, Final
 
@@ -94,6 +94,32 @@ class Postgresql:
             raise OperationalError(text, None, error, connection_invalidated=broken) from error
         finally:
             pooled.close()
+
+    @contextmanager
+    def append(self) -> Iterator[Callable[[str, tuple[Any, ...]], list[Any]]]:
+        """A transaction on a connection of the writers."""
+        text = ""
+        try:
+            pooled = self.writers.raw_connection()
+        except psycopg.OperationalError as error:
+            raise OperationalError(text, None, error) from error
+        raw: Any = pooled.driver_connection
+
+        def run(statement: str, values: tuple[Any, ...]) -> list[Any]:
+            nonlocal text
+            text = statement
+            cursor = raw.execute(statement, values)
+            return cursor.fetchall() if cursor.description else []
+
+        try:
+            yield run
+            raw.commit()
+        except psycopg.OperationalError as error:
+            if broken := bool(raw.closed):
+                pooled.invalidate()
+            raise OperationalError(text, None, error, connection_invalidated=broken) from error
+        finally:
+            pooled.close()  # rolls back what was not committed
 
     def turn(self) -> AbstractContextManager[None]:
         """Writers need no queue: they lock their patient."""

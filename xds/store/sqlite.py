@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -75,6 +75,33 @@ class Sqlite:
             raise
         self._ready.append(raw)
         return rows
+
+    @contextmanager
+    def append(self) -> Iterator[Callable[[str, tuple[Any, ...]], list[Any]]]:
+        """A transaction on a connection that is kept ready for it; one that failed is not used again."""
+        try:
+            raw = self._ready.pop()
+        except IndexError:
+            raw = self._raw_connection()
+        text = ""
+
+        def run(statement: str, values: tuple[Any, ...]) -> list[Any]:
+            nonlocal text
+            text = statement
+            rows: list[Any] = raw.execute(statement, values).fetchall()
+            return rows
+
+        try:
+            raw.execute("BEGIN IMMEDIATE")
+            yield run
+            raw.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            raw.close()  # rolls back
+            raise OperationalError(text, None, error) from error
+        except BaseException:
+            raw.close()
+            raise
+        self._ready.append(raw)
 
     def _raw_connection(self) -> Any:
         pooled = self.readers.raw_connection()
