@@ -21,7 +21,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from xds import transactions
-from xds.access.gate import UNASKED, Access, AccessGate
+from xds.access.gate import UNASKED, Access, AccessGate, AccessRefused
 from xds.access.policy import Action, PolicyFile
 from xds.access.rule_table import national_rules
 from xds.audit import figures
@@ -173,7 +173,11 @@ class _Gates:
             return UNASKED
         assert caller is not None
         context = trail.context
-        access = self.access.access(caller, action, context.number, context.reference)
+        try:
+            access = self.access.access(caller, action, context.number, context.reference)
+        except AccessRefused as refused:
+            context.policy, context.rule = refused.policy, refused.rule
+            raise
         context.policy = access.policy
         if access.decision is not None and (rule := access.decision.rule) is not None:
             context.rule, context.opened = rule.id, bool(rule.opens)

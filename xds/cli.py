@@ -25,7 +25,7 @@ from xds.commands import codes as code_commands
 from xds.commands import explain as explain_commands
 from xds.commands import log as log_commands
 from xds.commands import privacy as privacy_commands
-from xds.config import MOST_GRACE_HOURS, Settings, audit_node, audit_receivers, check_to_serve, load
+from xds.config import MOST_GRACE_HOURS, Settings, audit_node, audit_receiver_names, check_to_serve, load
 from xds.demo import commands as ticket_commands
 from xds.errors import DataTypeError, RegistryFailure, SettingsError, XdsError
 
@@ -237,7 +237,7 @@ def _operator(settings: Settings, database: Database, number: str, name: str = "
     return Operator(
         database,
         audit_node(settings),
-        [each.name for each in audit_receivers(settings)],
+        audit_receiver_names(settings),
         user if name in ("", user) else f"{name} ({user})",
         f"xds {number}",
         number,

@@ -542,6 +542,11 @@ def audit_node(settings: Settings, url: str = "") -> Node:
     return Node(settings["node.name"], f"urn:oid:{observer}", url or settings["node.public_url"])
 
 
+def audit_receiver_names(settings: Settings) -> tuple[str, ...]:
+    """Whom the outbox is for, by the names of xds.audit.receivers."""
+    return tuple(name for name in ("fhir", "syslog") if settings[f"audit.{name}_receiver"])
+
+
 def audit_receivers(settings: Settings) -> tuple[Receiver, ...]:
     """Whom events of the access log are handed on to; raises SettingsError."""
     from xds.audit.receivers import receivers

@@ -453,7 +453,7 @@ def test_what_waits_for_a_receiver_holds_itself_and_all_after_it_back(ledger: Le
         "attempts": 0,
     }
     ledger.do(insert(audit_outbox).values(waiting))
-    assert expire(ledger.database, NODE, _between(ledger, 6), "kari") == 2
+    assert expire(ledger.database, NODE, _between(ledger, 6), "kari", ["fhir"]) == 2
     assert [each.seq for each in _events(ledger)] == [*range(3, EVENTS + 2)]
     assert ledger.problems() == []
     ledger.do(delete(audit_outbox))

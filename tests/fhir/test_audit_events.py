@@ -427,3 +427,31 @@ def test_a_bad_assertion_is_a_bad_token(ward: Ward) -> None:
     for each in events:
         assert problems(each) == []
         assert told(each) in ("ITI-40", "ITI-81")
+
+
+def test_pages_tell_of_nothing_that_is_not_shown(ward: Ward, past: Past) -> None:
+    """After the last event that a citizen is shown there is no next page, whatever else there is."""
+    citizen = ward.saml(ward.service.saml("citizen", patient=ADULT))
+    path = f"/fhir/AuditEvent?{urlencode({'date': SINCE, '_count': '1', '_sort': 'date', 'action': 'C'})}"
+    bundle = json.loads(ward.get(path, citizen).data)
+    # Filing the hidden document is the second, and nobody tells.
+    assert len(bundle["entry"]) == 1
+    assert [each["relation"] for each in bundle["link"]] == ["self"]
+
+
+def test_a_sender_cannot_fill_the_log(ward: Ward) -> None:
+    """What is too long for an id is on record with its beginning and its hash."""
+    long = "urn:uuid:" + "7" * 100_000
+    message = m.plain(m.find_documents(pid(OTHER)), "ITI-18")
+    body = re.sub(rb"(<\w+:MessageID>)[^<]*", rb"\g<1>" + long.encode(), message.body)
+    assert long.encode() in body
+    assert send(ward.node, m.Request(message.path, message.content_type, body)).status == 500
+    event = ward.read(ward.controller(), outcome="8", subtype="ITI-40")[0]
+    (told_id,) = [
+        each["what"]["identifier"]["value"]
+        for each in event["entity"]
+        if each.get("description") == "message"
+    ]
+    assert told_id.startswith("urn:uuid:777")
+    assert "sha256:" in told_id
+    assert len(told_id) <= 256

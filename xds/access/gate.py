@@ -17,7 +17,7 @@ from xds.access.policy import Action, Policies
 from xds.access.rule_table import RuleTable
 from xds.access.rules import broken
 from xds.access.visibility import visibility_of
-from xds.errors import RegistryFailure
+from xds.errors import RegistryError, RegistryFailure
 from xds.registry.view import EVERYTHING, Visibility
 from xds.security.caller import Caller
 from xds.store.codes import Codes
@@ -42,6 +42,15 @@ class Access:
         """Raises RegistryFailure when the request is about somebody whom the ticket is not for."""
         if self.pids is not None and not self.pids.issuperset(pids):
             raise RegistryFailure(broken("access-patient", location, transaction))
+
+
+class AccessRefused(RegistryFailure):
+    """Gate 2 says no; `policy` or `rule` is what says it, empty when none says anything."""
+
+    def __init__(self, error: RegistryError, policy: str = "", rule: str = "") -> None:
+        super().__init__(error)
+        self.policy = policy
+        self.rule = rule
 
 
 #: Where systems trust each other (access.ticket = none).
@@ -71,17 +80,18 @@ class AccessGate:
         judgement = self._policies().judge(caller, action)
         if not judgement.permitted:
             detail = f"(policy {judgement.policy} denies it)" if judgement.policy else "(none permits it)"
-            raise RegistryFailure(broken("access-policy", "", transaction, detail))
+            raise AccessRefused(broken("access-policy", "", transaction, detail), judgement.policy)
         if action is Action.READ_LOG and judgement.any_patient:
             # No document is shown, but what was done: the national rules are about documents.
             return Access(EVERYTHING, None, judgement.policy)
         known = None if caller.patient is None else self._patients.look(caller.patient)
         if known is None and not judgement.any_patient:
-            raise RegistryFailure(broken("access-patient", "", transaction))
+            raise AccessRefused(broken("access-patient", "", transaction), judgement.policy)
         decision = decide(caller, known, self._table, self._clock(), self._options)
         if not decision.permitted:
             detail = f"(rule {decision.rule.id})" if decision.rule else "(no rule fits)"
-            raise RegistryFailure(broken("access-rule", "", transaction, detail))
+            rule = decision.rule.id if decision.rule else ""
+            raise AccessRefused(broken("access-rule", "", transaction, detail), judgement.policy, rule)
         assert decision.rule is not None
         if decision.rule.opens:
             log.info("%s opened blocked documents by rule %s", reference, decision.rule.id)

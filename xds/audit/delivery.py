@@ -59,7 +59,7 @@ class Pace:
     pause: float = 1.0
     longest: float = 60.0
     poll: float = 1.0
-    batch: int = 500
+    batch: int = 200
 
     def after(self, failures: int) -> float:
         """The pause after so many failures; not the same for everybody who failed at the same time."""

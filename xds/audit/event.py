@@ -31,6 +31,7 @@ from xds.audit.people import (
     Json,
     Who,
     coding,
+    dumps,
     system,
     who,
 )
@@ -171,7 +172,7 @@ def entry(node: Node, context: Context, deed: Deed) -> Entry:
         person=person_of(caller) or context.operator or None,
         code=context.number,
         outcome=int(deed.outcome.value),
-        body=orjson.dumps(event),
+        body=dumps(event),
     )
 
 
@@ -236,12 +237,14 @@ def _machines(node: Node, context: Context, kind: Kind, known: Who) -> Iterator[
 @lru_cache(maxsize=256)
 def _answering(node: Node, endpoint: str, gives: bool) -> orjson.Fragment:
     """The node as an agent; endpoints are few."""
-    agent = {
+    agent: Json = {
         "type": {"coding": [_SOURCE if gives else _DESTINATION]},
         "who": {"identifier": {"system": URI, "value": node.observer}},
         "requestor": False,
-        "network": {"address": endpoint if "://" in endpoint else f"{node.url}{endpoint}", "type": "5"},
     }
+    if endpoint.startswith("/") or "://" in endpoint:  # a command has none
+        address = endpoint if "://" in endpoint else f"{node.url}{endpoint}"
+        agent["network"] = {"address": address, "type": "5"}
     return orjson.Fragment(orjson.dumps(agent))
 
 
@@ -290,7 +293,7 @@ def _entities(context: Context, deed: Deed, patient: Json | None, kind: Kind, kn
         }
         if context.control_id:
             of_patient["detail"] = [
-                {"type": _CONTROL_IDS.get(context.number, "II"), "valueString": context.control_id}
+                {"type": _CONTROL_IDS.get(context.number, "II"), "valueString": _cut(context.control_id)}
             ]
         yield of_patient
     if (query := deed.query or context.subject.query) is not None:
@@ -299,7 +302,7 @@ def _entities(context: Context, deed: Deed, patient: Json | None, kind: Kind, kn
         yield {"what": {"identifier": unique_id(the_set)}, "type": _SYSTEM_OBJECT, "role": _JOB}
     for document in deed.documents:
         yield _document(document, erased=context.number in _ERASING and deed.outcome is Outcome.SUCCESS)
-    if context.policy or known.consent:
+    if context.policy or context.rule or known.consent:
         yield _access(context, known)
     for each, name in (
         (context.reference, "reference"),
@@ -307,7 +310,7 @@ def _entities(context: Context, deed: Deed, patient: Json | None, kind: Kind, kn
         (context.trace, "trace"),
     ):
         if each:
-            yield {"what": {"identifier": {"value": each}}, "type": _REQUEST_ID, "description": name}
+            yield {"what": {"identifier": {"value": _cut(each)}}, "type": _REQUEST_ID, "description": name}
 
 
 def _query(context: Context, query: Query, deed: Deed) -> Json:
@@ -317,10 +320,12 @@ def _query(context: Context, query: Query, deed: Deed) -> Json:
     if query.name:
         found["description"] = query.name
     if query.text:
-        found["query"] = base64.b64encode(query.text).decode()
+        found["query"] = base64.b64encode(query.text[:_LONGEST_QUERY]).decode()
     details = [{"type": "QueryEncoding", "valueString": "UTF-8"}]
     if query.home:
-        details.append({"type": "urn:ihe:iti:xca:2010:homeCommunityId", "valueString": system(query.home)})
+        details.append(
+            {"type": "urn:ihe:iti:xca:2010:homeCommunityId", "valueString": _cut(system(query.home))}
+        )
     if deed.objects is not None:
         details.append({"type": "resultCount", "valueString": str(deed.objects)})
     # 32 digits for each: thousands of ids are no more than a line (docs/audit-events.md).
@@ -333,8 +338,24 @@ def _query(context: Context, query: Query, deed: Deed) -> Json:
 _UUID: Final = re.compile(r"urn:uuid:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
+#: No id of the standards is longer; nor is a query that a client makes.
+_LONGEST: Final = 256
+_LONGEST_QUERY: Final = 64 * 1024
+
+
+def _cut(text: str) -> str:
+    """A text of a message, as far as anybody needs it: whoever sends must not fill the log.
+
+    Of one that is too long there is the beginning and its SHA-256, by which it can still be known.
+    """
+    if len(text) <= _LONGEST:
+        return text
+    return f"{text[: _LONGEST - 80]}… sha256:{hashlib.sha256(text.encode(errors='replace')).hexdigest()}"
+
+
 def unique_id(text: str) -> Json:
     """A uniqueId as an Identifier: an OID is a URI, others are not."""
+    text = _cut(text)
     if OID.fullmatch(text):
         return {"system": URI, "value": f"urn:oid:{text}"}
     return {"system": "urn:ihe:iti:xds:2013:uniqueId", "value": text}
@@ -344,7 +365,7 @@ def _object_id(text: str) -> Json:
     """The id of a registry object, as it was sent: a UUID, or a symbol of a message that was refused."""
     if _UUID.fullmatch(text.lower()):
         return {"system": URI, "value": text.lower()}
-    return {"system": OWN_OBJECTS, "value": text}
+    return {"system": OWN_OBJECTS, "value": _cut(text)}
 
 
 def _document(document: Document, *, erased: bool) -> Json:
@@ -355,7 +376,7 @@ def _document(document: Document, *, erased: bool) -> Json:
     if document.codes:
         found["securityLabel"] = [coding(each) for each in document.codes]
     details = [
-        {"type": name, "valueString": value}
+        {"type": name, "valueString": _cut(value)}
         for name, value in (
             ("Repository Unique Id", document.repository),
             ("ihe:homeCommunityID", system(document.home)),

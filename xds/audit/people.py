@@ -117,7 +117,25 @@ def who(caller: Caller) -> Who:
 
 
 def _written(value: Any) -> orjson.Fragment:
-    return orjson.Fragment(orjson.dumps(value))
+    return orjson.Fragment(dumps(value))
+
+
+def dumps(value: Any) -> bytes:
+    """JSON; what is no text of Unicode (a lone surrogate of a token) becomes a question mark."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        return orjson.dumps(_encodable(value))
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()
+    if isinstance(value, (list, tuple)):
+        return [_encodable(each) for each in value]
+    if isinstance(value, dict):
+        return {name: _encodable(each) for name, each in value.items()}
+    return value
 
 
 def _refers(extension: str, target: str) -> Json:

@@ -24,8 +24,14 @@ _TOGETHER: Final = 2_000
 
 _CHAINS: Final = select(audit_chain.c.chain_pk, audit_chain.c.node).order_by(audit_chain.c.chain_pk)
 _LOCKED: Final = select(audit_chain).where(audit_chain.c.chain_pk == bindparam("chain")).with_for_update()
+#: What a receiver has refused, or nobody hands on any more, holds nothing back.
 _WAITING: Final = select(func.min(audit_outbox.c.recorded)).where(
-    audit_outbox.c.chain_pk == bindparam("chain")
+    audit_outbox.c.chain_pk == bindparam("chain"),
+    audit_outbox.c.dead == 0,
+    audit_outbox.c.receiver.in_(bindparam("receivers", expanding=True)),
+)
+_FORGET: Final = delete(audit_outbox).where(
+    audit_outbox.c.chain_pk == bindparam("chain"), audit_outbox.c.recorded <= bindparam("last")
 )
 _OLD: Final = (
     select(audit_event.c.recorded, audit_event.c.seq, audit_event.c.hash)
@@ -55,10 +61,10 @@ def expire(database: Database, node: Node, before: int, by: str, receivers: Sequ
     before = min(before, time.time_ns() // 1000)
     for chain in chains:
         log = AuditLog(database, chain.node, receivers)
-        context = Context(endpoint="xds log expire", number="expire", remote="")
+        context = Context(endpoint="xds log expire", number="expire", operator=by)
         while some := database.transact(
             lambda connection, chain=chain, log=log, context=context: _expire(  # type: ignore[misc]
-                connection, chain, before, log, node, context, by
+                connection, chain, before, log, node, context, by, receivers
             )
         ):
             gone += some
@@ -66,11 +72,18 @@ def expire(database: Database, node: Node, before: int, by: str, receivers: Sequ
 
 
 def _expire(
-    connection: Connection, chain: Any, before: int, log: AuditLog, node: Node, context: Context, by: str
+    connection: Connection,
+    chain: Any,
+    before: int,
+    log: AuditLog,
+    node: Node,
+    context: Context,
+    by: str,
+    receivers: Sequence[str],
 ) -> int:
     key = {"chain": chain.chain_pk}
     connection.execute(_LOCKED, key).one()
-    waiting = connection.execute(_WAITING, key).scalar_one()
+    waiting = connection.execute(_WAITING, {**key, "receivers": list(receivers)}).scalar_one()
     old = connection.execute(
         _OLD, {**key, "before": before if waiting is None else min(before, waiting)}
     ).all()
@@ -78,6 +91,7 @@ def _expire(
         return 0
     last = old[-1]
     connection.execute(_DELETE, {**key, "last": last.recorded})
+    connection.execute(_FORGET, {**key, "last": last.recorded})
     connection.execute(_CUT, {**key, "seq_of_last": last.seq, "hash_of_last": bytes(last.hash)})
     text = (
         f"{len(old)} events of {chain.node} from {instant(old[0].recorded)} to {instant(last.recorded)},"

@@ -33,7 +33,14 @@ COUNT: Final = 50
 MOST: Final = 1_000
 #: Events that are looked at for one page; a page with fewer hits than asked for has a next one all the same.
 _LOOKED_AT: Final = 20_000
-_BATCH: Final = 200
+#: Bytes of a page, about: a list of thousands of documents is a large event.
+_MOST_BYTES: Final = 4_000_000
+_BATCH: Final = 50
+#: Of a reader who is shown a part; more than that in one search is for narrower dates.
+_LOOKED_AT_IN_PART: Final = 3_000
+#: Parameters and values of one search.
+_MOST_PARAMETERS: Final = 30
+_MOST_VALUES: Final = 200
 _END: Final = 2**62
 
 
@@ -191,10 +198,14 @@ STRINGS: Final[Mapping[str, _Extract]] = {
     "site": _codings("source", "site"),
 }
 #: Whether a text is compared as a whole (FHIR: uri), and not from its beginning, whatever its case.
+_OUTCOMES: Final = frozenset(("0", "4", "8", "12"))
 _EXACT: Final = frozenset(("policy",))
 DATES: Final = ("date", "_lastUpdated")
 #: The parameters that say how a page is made, and not of what.
 _OTHERS: Final = frozenset(("_count", "_sort", "cursor", "_format", "_total", "_pretty", "_id", "_summary"))
+
+
+_KNOWN: Final = frozenset((*DATES, *TOKENS, *REFERENCES, *STRINGS, *_OTHERS))
 
 
 def read(parameters: Sequence[tuple[str, str]], *, needs_date: bool = True) -> Search:
@@ -204,6 +215,8 @@ def read(parameters: Sequence[tuple[str, str]], *, needs_date: bool = True) -> S
     """
     problems: list[Problem] = []
     reader = _Reader(problems)
+    if len(parameters) > _MOST_PARAMETERS:
+        raise Unusable(Problem("the search", f"has more than {_MOST_PARAMETERS} parameters"))
     for name, value in parameters:
         reader.take(name, value)
     if needs_date and not reader.has_date:
@@ -224,6 +237,7 @@ class _Reader:
         self._matches: list[Callable[[Event], bool]] = []
         self._count, self._descending = COUNT, True
         self._cursor: tuple[int, int] | None = None
+        self._values = 0
 
     def take(self, name: str, value: str) -> None:
         try:
@@ -237,6 +251,9 @@ class _Reader:
                 self._string(name, value)
             elif name in _OTHERS:
                 self._other(name, value)
+            elif name.partition(":")[0] in _KNOWN:
+                # Without it more would be found than was asked for (FHIR R4 3.1.1.3).
+                raise ValueError("has a modifier that is not supported")
         except ValueError as error:
             self._problems.append(Problem(name, str(error)))
 
@@ -252,6 +269,18 @@ class _Reader:
             descending=self._descending,
             cursor=self._cursor,
         )
+
+    def _listed(self, value: str) -> list[str]:
+        """The values of one parameter, any of which will do; `\\,` is a comma of a value."""
+        parts = [
+            each.replace("\\,", ",").replace("\\|", "|") for each in re.split(r"(?<!\\),", value) if each
+        ]
+        self._values += len(parts)
+        if not parts:
+            raise ValueError("is empty")
+        if self._values > _MOST_VALUES:
+            raise ValueError(f"is too much: there are more than {_MOST_VALUES} values in all")
+        return parts
 
     def _date(self, value: str) -> None:
         self.has_date = True
@@ -275,19 +304,21 @@ class _Reader:
         self._since, self._until = max(self._since, since), min(self._until, until)
 
     def _token(self, name: str, value: str) -> None:
-        extract, wanted = TOKENS[name], [_pair(each) for each in _listed(value)]
-        self._matches.append(lambda event: any(_fits(has, wanted) for has in extract(event)))
+        extract, wanted = TOKENS[name], [_pair(each) for each in self._listed(value)]
+        fits = _fitting(wanted)
+        self._matches.append(lambda event: any(map(fits, extract(event))))
         if name == "patient.identifier":
             self._narrow_patients(wanted)
-        elif name == "outcome" and all(each[1].isdigit() for each in wanted):
+        elif name == "outcome" and all(each[1] in _OUTCOMES for each in wanted):
             self._outcomes = frozenset(int(each[1]) for each in wanted)
         elif name == "agent.identifier":
             self._narrow_persons(wanted)
 
     def _reference(self, name: str, value: str) -> None:
         extract = REFERENCES[name]
-        wanted = [(None, each.rpartition("/")[2]) for each in _listed(value)]
-        self._matches.append(lambda event: any(_fits(has, wanted) for has in extract(event)))
+        wanted = [(None, each.rpartition("/")[2]) for each in self._listed(value)]
+        fits = _fitting(wanted)
+        self._matches.append(lambda event: any(map(fits, extract(event))))
         if name == "patient":
             self._narrow_patients(wanted)
         elif name == "agent":
@@ -295,7 +326,7 @@ class _Reader:
 
     def _string(self, name: str, value: str) -> None:
         extract, exact = STRINGS[name], name in _EXACT
-        wanted = [each if exact else each.casefold() for each in _listed(value)]
+        wanted = [each if exact else each.casefold() for each in self._listed(value)]
 
         def fits(event: Event) -> bool:
             has = [text if exact else text.casefold() for _, text in extract(event)]
@@ -307,46 +338,36 @@ class _Reader:
         if name == "_count":
             if not value.isascii() or not value.isdigit() or len(value) > 9:
                 raise ValueError("is not a whole number")
-            self._count = min(int(value), MOST)
+            self._count = min(max(int(value), 1), MOST)
         elif name == "_sort":
             if value not in ("date", "-date", "_lastUpdated", "-_lastUpdated"):
                 raise ValueError("is neither date nor -date")
             self._descending = value.startswith("-")
         elif name == "cursor":
-            self._cursor = _read_cursor(value)
+            self._cursor = read_cursor(value)
         elif name == "_id":
             self.has_date = True
-            times = [recorded_of(each) for each in _listed(value)]
+            times = [recorded_of(each) for each in self._listed(value)]
             known = [each for each in times if each is not None]
             self._since = max(self._since, min(known, default=_END))
             self._until = min(self._until, max(known, default=-1) + 1)
-            ids = frozenset(_listed(value))
+            ids = frozenset(self._listed(value))
             self._matches.append(lambda event: event["id"] in ids)
 
     def _narrow_patients(self, wanted: Sequence[tuple[str | None, str]]) -> None:
-        """To the CX texts that these can be; a value without its system is a national number's."""
+        """To the CX texts that these can be: a number of 11 digits without its system is a national one."""
+        if not all(value and (system or re.fullmatch(r"[0-9]{11}", value)) for system, value in wanted):
+            return
         pids: set[str] = set()
         for system, value in wanted:
-            authorities = (
-                [system.removeprefix("urn:oid:")] if system else sorted(AUTHORITIES) if system is None else []
-            )
+            authorities = [system.removeprefix("urn:oid:")] if system else sorted(AUTHORITIES)
             pids.update(f"{value}^^^&{each}&ISO" for each in authorities)
         self._pids.append(frozenset(pids))
 
     def _narrow_persons(self, wanted: Sequence[tuple[str | None, str]]) -> None:
         """When all are national numbers, by which the log finds people."""
-        if all(re.fullmatch(r"\d{11}", value) for _, value in wanted):
+        if all(re.fullmatch(r"[0-9]{11}", value) for _, value in wanted):
             self._persons = frozenset(value for _, value in wanted)
-
-
-def _listed(value: str) -> list[str]:
-    """The values of one parameter, any of which will do; `\\,` is a comma of a value."""
-    parts = [each.replace("\\,", ",").replace("\\|", "|") for each in re.split(r"(?<!\\),", value) if each]
-    if not parts:
-        raise ValueError("is empty")
-    if len(parts) > 100:
-        raise ValueError("has more than 100 values")
-    return parts
 
 
 def _pair(text: str) -> tuple[str | None, str]:
@@ -355,16 +376,19 @@ def _pair(text: str) -> tuple[str | None, str]:
     return (system, value) if bar else (None, text)
 
 
-def _fits(has: tuple[str, str], wanted: Sequence[tuple[str | None, str]]) -> bool:
-    return any(
-        (system is None or system == has[0])
-        and (not value or value == has[1] or f"urn:oid:{value}" == has[1])
-        for system, value in wanted
-    )
+def _fitting(wanted: Sequence[tuple[str | None, str]]) -> Callable[[tuple[str, str]], bool]:
+    """Whether one of these is meant; an OID may be written as a URN or not."""
+    pairs = {(system, value) for system, value in wanted if system is not None and value}
+    pairs |= {(system, f"urn:oid:{value}") for system, value in pairs}
+    values = {value for system, value in wanted if system is None}
+    values |= {f"urn:oid:{value}" for value in values}
+    systems = {system for system, value in wanted if system is not None and not value}
+    return lambda has: has in pairs or has[1] in values or has[0] in systems
 
 
 _DATE: Final = re.compile(
-    r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)?)?)?)?"
+    r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)?)?)?)?",
+    re.ASCII,
 )
 
 
@@ -395,12 +419,16 @@ def span(text: str) -> tuple[int, int]:
         raise ValueError("is not a day of the calendar") from None
 
 
-def _read_cursor(text: str) -> tuple[int, int]:
+def read_cursor(text: str) -> tuple[int, int]:
+    """Where a page ended; raises ValueError for what no page has named."""
     try:
-        recorded, chain = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode().split(".")
-        return int(recorded), int(chain)
+        decoded = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode("ascii")
     except (ValueError, binascii.Error):
-        raise ValueError("is not one that a page has named") from None
+        decoded = ""
+    match = re.fullmatch(r"(\d{1,18})\.(\d{1,9})", decoded)
+    if match is None:
+        raise ValueError("is not one that a page has named")
+    return int(match[1]), int(match[2])
 
 
 def _write_cursor(row: Any) -> str:
@@ -419,7 +447,9 @@ def find(database: Database, search: Search, scope: Scope, project: Project | No
     if project is not None:
         search = replace(search, persons=None)  # the column has the number whether it is shown or not
     found: list[Found] = []
-    looked_at, last = 0, None
+    looked_at = size = 0
+    looked_at_last: Any = None
+    last: Any = None
     with database.read() as connection:
         nodes: dict[int, str] = {
             row.chain_pk: row.node
@@ -434,12 +464,19 @@ def find(database: Database, search: Search, scope: Scope, project: Project | No
             ]
             if project is not None:
                 events = project([each for each in events if each is not None])
-            for row, event in zip(some, events, strict=True):
-                if len(found) == search.count or looked_at == _LOOKED_AT:
-                    return Page(tuple(found), None if last is None else _write_cursor(last))
-                looked_at, last = looked_at + 1, row
-                if event is not None and all(match(event) for match in search.matches):
-                    found.append(Found(event, row.recorded, row.pid))
+            for row, body, event in zip(some, bodies, events, strict=True):
+                if project is not None and looked_at == _LOOKED_AT_IN_PART:
+                    # A cursor would tell when something happened that is not shown.
+                    raise Unusable(Problem("date", "covers more than can be searched at once: narrow it"))
+                if looked_at == _LOOKED_AT:
+                    return Page(tuple(found), _write_cursor(looked_at_last))
+                looked_at, looked_at_last = looked_at + 1, row
+                if event is None or not all(match(event) for match in search.matches):
+                    continue
+                if len(found) == search.count or size > _MOST_BYTES:
+                    return Page(tuple(found), _write_cursor(last))
+                last, size = row, size + len(body)
+                found.append(Found(event, row.recorded, row.pid))
     return Page(tuple(found), None)
 
 

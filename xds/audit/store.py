@@ -16,12 +16,14 @@ from typing import Any, Final
 
 import orjson
 from sqlalchemy import Connection, Executable, bindparam, insert, literal_column, select, update
+from sqlalchemy.exc import OperationalError
 
 from xds.audit.event import Entry
 from xds.store.bodies import AUDIT, pack
 from xds.store.database import Compiled, Database, Run
 from xds.store.dialect import insert_new
 from xds.store.schema import audit_chain, audit_event, audit_outbox
+from xds.store.trouble import DatabaseBusy
 
 #: What the first event of a chain is chained to.
 ROOT: Final = bytes(32)
@@ -32,7 +34,7 @@ _CHAIN: Final = select(audit_chain.c.chain_pk).where(audit_chain.c.node == bindp
 #: Whoever has read the head is alone with it until the commit, so that seq is the order of commits.
 _HEAD: Final = (
     select(audit_chain.c.seq, audit_chain.c.hash, audit_chain.c.recorded)
-    .where(audit_chain.c.chain_pk == bindparam("chain"))
+    .where(audit_chain.c.chain_pk == bindparam("chain"), audit_chain.c.node == bindparam("node"))
     .with_for_update()
 )
 _MOVE: Final = (
@@ -77,13 +79,21 @@ class AuditLog:
 
         On PostgreSQL whoever appends to the same chain waits from here until the caller's commit.
         """
-        if entries:
-            chain = self._chain if self._chain is not None else self._own_chain(connection)
-            self._add(partial(self._database.run, connection), chain, entries)
+        if not entries:
+            return
+        run = partial(self._database.run, connection)
+        try:
+            self._add(run, self._chain if self._chain is not None else self._own_chain(connection), entries)
+        except _NoChain:
+            self._add(run, self._own_chain(connection), entries)
 
     def _add(self, run: Run, chain: int, entries: Sequence[Entry]) -> None:
         bodies = [pack(each.body, AUDIT) for each in entries]
-        ((seq, before, recorded),) = run(self._compile(_HEAD, {"chain": chain}), {"chain": chain})
+        own = {"chain": chain, "node": self.node}
+        heads = run(self._compile(_HEAD, own), own)
+        if not heads:
+            raise _NoChain
+        ((seq, before, recorded),) = heads
         before = bytes(before)
         # Never backwards, whatever the clock does: within a chain the order of time is the order of rows.
         recorded = max(recorded + 1, time.time_ns() // 1000)
@@ -138,16 +148,23 @@ class AuditLog:
                 following.turn.set()
 
     def _commit(self, batch: Sequence[_Waiting]) -> None:
+        every = [entry for each in batch for entry in each.entries]
         try:
-            every = [entry for each in batch for entry in each.entries]
             if self._chain is None:
                 self._database.transact(lambda connection: self.add(connection, every))
             elif every:
                 with self._database.append() as run:
                     self._add(run, self._chain, every)
+            for each in batch:
+                each.error = None
+        except _NoChain:
+            self._chain = None
+            self._commit(batch)
         except Exception as error:
-            if len(batch) == 1:
-                batch[0].error = error
+            if len(batch) == 1 or isinstance(error, (OperationalError, DatabaseBusy)):
+                # The database's trouble is everybody's; and of a commit that broke nobody knows.
+                for each in batch:
+                    each.error = error
                 return
             # What one of them cannot write must not be the others' loss.
             for each in batch:
@@ -167,8 +184,12 @@ class AuditLog:
             new = {"node": self.node, "seq": 0, "hash": ROOT, "recorded": 0, "cut_seq": 0, "cut_hash": ROOT}
             connection.execute(insert_new(audit_chain, connection.dialect), new)
             return int(connection.execute(_CHAIN, {"node": self.node}).scalar_one())
-        self._chain = int(found)  # committed by whoever made it, so it stays
+        self._chain = int(found)  # should it go away again, _NoChain tells
         return self._chain
+
+
+class _NoChain(Exception):
+    """The chain that was known is not there: another database has taken the place of the one before."""
 
 
 class _Waiting:
@@ -180,7 +201,8 @@ class _Waiting:
         self.entries = entries
         self.turn = threading.Event()
         self.done = False
-        self.error: Exception | None = None
+        # Until it is written, it is not: also when the thread that was to write it ends in the middle.
+        self.error: Exception | None = DatabaseBusy()
 
 
 class _Row:

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, exists, select
 
 from xds.audit.event import instant
 from xds.audit.store import digest
 from xds.store.bodies import unpack
 from xds.store.database import Database
-from xds.store.schema import audit_chain, audit_event
+from xds.store.schema import audit_chain, audit_event, audit_outbox
 
 _CHAINS: Final = select(audit_chain).order_by(audit_chain.c.chain_pk)
 _CHAIN: Final = select(audit_chain).where(audit_chain.c.chain_pk == bindparam("chain"))
@@ -28,6 +28,19 @@ _ROWS: Final = (
     .where(audit_event.c.chain_pk == bindparam("chain"), audit_event.c.recorded > bindparam("after"))
     .order_by(audit_event.c.recorded)
     .limit(1000)
+)
+#: Events that wait for a receiver, or that one has refused, and that are gone.
+_MISSED: Final = (
+    select(audit_outbox.c.recorded)
+    .where(
+        audit_outbox.c.chain_pk == bindparam("chain"),
+        ~exists().where(
+            audit_event.c.chain_pk == audit_outbox.c.chain_pk,
+            audit_event.c.recorded == audit_outbox.c.recorded,
+        ),
+    )
+    .distinct()
+    .limit(20)
 )
 _STRAYS: Final = (
     select(audit_event.c.chain_pk)
@@ -121,6 +134,8 @@ def _verify(connection: Connection, chain: Any, noted: Mapping[int, str]) -> Ver
         now = connection.execute(_CHAIN, {"chain": chain.chain_pk}).one_or_none()
         if now is None or seq > now.seq:
             problems.append(f"number {seq} stands behind the end: it was put in")
+    missed = connection.execute(_MISSED, {"chain": chain.chain_pk}).scalars().all()
+    problems += [f"the event of {instant(each)} waits for a receiver and is not there" for each in missed]
     if not seen_head:
         problems.append(f"the end, number {chain.seq}, is not there or is another one")
     if not cut_is_told:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from xds.audit.event import OWN_CODES
+from xds.audit.event import BREAK_GLASS
 from xds.audit.search import Event
 
 _OUTCOMES: Final = {"0": "done", "4": "refused", "8": "failed", "12": "failed"}
@@ -110,9 +110,7 @@ def _what(event: Event) -> str:
             if list_ in details:
                 told.append(f"{len(details[list_].split())} {list_}")
     more = (
-        " (opened what is closed to others)"
-        if any(each["system"] == OWN_CODES for each in subtypes[1:])
-        else ""
+        " (opened what is closed to others)" if any(each["code"] == BREAK_GLASS for each in subtypes) else ""
     )
     return f"{_VERBS[event['action']]}: {name} {' '.join(told)}".strip() + more
 

@@ -12,6 +12,7 @@ import json
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from xds.client.patients import patient_id
 from xds.client.terminal import printable, table
 from xds.commands.privacy import user
-from xds.config import Settings, audit_node
+from xds.config import Settings, audit_node, audit_receiver_names
 from xds.errors import DataTypeError, XdsError
 
 # What only a node needs is imported when a command runs: the client starts faster without.
@@ -37,7 +38,7 @@ _DAYS: Final = 7
 def show(arguments: argparse.Namespace, read_settings: ReadSettings, open_database: OpenDatabase) -> int:
     """Print what happened, in plain words."""
     from xds.audit.facts import Context, Deed, Query, Subject, for_each_patient
-    from xds.audit.search import Scope, Unusable, find, read
+    from xds.audit.search import Scope, Unusable, find, read, read_cursor
     from xds.audit.store import AuditLog
     from xds.audit.trail import Trail
     from xds.audit.words import line
@@ -63,6 +64,11 @@ def show(arguments: argparse.Namespace, read_settings: ReadSettings, open_databa
         raise XdsError(said) from None
     with open_database(settings) as database:
         page = find(database, search, Scope())
+        found = list(page.found)
+        while page.following is not None and len(found) < arguments.limit:
+            more = replace(search, count=arguments.limit - len(found), cursor=read_cursor(page.following))
+            page = find(database, more, Scope())
+            found += page.found
         context = Context(
             endpoint="xds log",
             number="log",
@@ -72,18 +78,20 @@ def show(arguments: argparse.Namespace, read_settings: ReadSettings, open_databa
             ),
         )
         trail = Trail(
-            AuditLog(database, settings["node.name"], _receivers(settings)), audit_node(settings), context
+            AuditLog(database, settings["node.name"], audit_receiver_names(settings)),
+            audit_node(settings),
+            context,
         )
-        pids = [each.pid for each in page.found if each.pid] or [arguments.patient or ""]
-        trail.seen(*for_each_patient(Deed(objects=len(page.found)), pids))
+        pids = [each.pid for each in found if each.pid] or [arguments.patient or ""]
+        trail.seen(*for_each_patient(Deed(objects=len(found)), pids))
     if arguments.json:
-        for each in page.found:
+        for each in found:
             print(json.dumps(each.event, ensure_ascii=False))
         return 0
-    if not page.found:
+    if not found:
         print("Nothing of this kind is in the log; --since shows more than the last week.")
         return 0
-    lines = [line(each.event) for each in page.found]
+    lines = [line(each.event) for each in found]
     head = ["WHEN (UTC)", "WHO", "FROM WHERE", "WHY", "WHAT", "PATIENT", "HOW IT WENT", "ID"]
     print(
         table(
@@ -171,12 +179,16 @@ def resend(arguments: argparse.Namespace, read_settings: ReadSettings, open_data
     from xds.audit.outbox import resend as put_again
 
     settings = read_settings(arguments)
-    receivers = [arguments.receiver] if arguments.receiver else _receivers(settings)
+    receivers = [arguments.receiver] if arguments.receiver else audit_receiver_names(settings)
     if not receivers:
         raise XdsError("There is no receiver: set audit.fhir_receiver or audit.syslog_receiver.")
-    if bool(arguments.id) == bool(arguments.since):
-        raise XdsError("Name events by their ids, or a period with --since and --until.")
+    if bool(arguments.id) == bool(arguments.since) and (arguments.id or not arguments.dead):
+        raise XdsError(
+            "Name events by their ids, or a period with --since and --until; or --dead, all of those."
+        )
     period = None
+    if not arguments.id:
+        period = (0, 2**62)
     if arguments.since:
         period = (_moment(arguments.since)[0], _moment(arguments.until)[1] if arguments.until else 2**62)
     with open_database(settings) as database:
@@ -200,13 +212,9 @@ def expire(arguments: argparse.Namespace, read_settings: ReadSettings, open_data
         raise XdsError("audit.keep_days is 0, so that nothing is ever deleted: set how long events are kept.")
     before = microseconds(datetime.now(UTC) - timedelta(days=days))
     with open_database(settings) as database:
-        gone = delete(database, audit_node(settings), before, user(), _receivers(settings))
+        gone = delete(database, audit_node(settings), before, user(), audit_receiver_names(settings))
     print(f"{gone} events older than {days} days were deleted.")
     return 0
-
-
-def _receivers(settings: Settings) -> list[str]:
-    return [name for name in ("fhir", "syslog") if settings[f"audit.{name}_receiver"]]
 
 
 def _moment(text: str) -> tuple[int, int]:
@@ -216,6 +224,12 @@ def _moment(text: str) -> tuple[int, int]:
         return span(text)
     except ValueError as error:
         raise XdsError(f"The time {error}.") from None
+
+
+def _limit(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:6]) <= 100_000):
+        raise argparse.ArgumentTypeError("write a number from 1 to 100000")
+    return int(text)
 
 
 def _patient(text: str) -> str:
@@ -241,7 +255,7 @@ def add_commands(commands: Any, read_settings: ReadSettings, open_database: Open
         "--since", metavar="TIME", help=f"as 2026-03-01 or 2026-03-01T10:00Z (default: {_DAYS} days)"
     )
     log.add_argument("--until", metavar="TIME", help="the same")
-    log.add_argument("--limit", type=int, default=50, metavar="N", help="at most so many (default: 50)")
+    log.add_argument("--limit", type=_limit, default=50, metavar="N", help="at most so many (default: 50)")
     log.add_argument("--json", action="store_true", help="the AuditEvents themselves, one on a line")
     log.set_defaults(run=partial(show, read_settings=read_settings, open_database=open_database))
     more = log.add_subparsers(title="commands", metavar="COMMAND")

@@ -7,6 +7,7 @@ writes, changes or deletes an event: they come from the node's own deeds alone.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,6 +17,7 @@ import falcon
 import orjson
 
 from xds.access.gate import Access
+from xds.audit.event import instant
 from xds.audit.facts import Deed, Query, Subject, for_each_patient
 from xds.audit.search import Event, Found, Page, Scope, Search, Unusable, find, read
 from xds.audit.trail import Trail
@@ -187,6 +189,9 @@ class AuditEvents:
 
     def _links(self, parameters: Sequence[tuple[str, str]], page: Page) -> list[dict[str, str]]:
         kept = [(name, value) for name, value in parameters if name != "cursor"]
+        if len(kept) == len(parameters):
+            # What is written meanwhile, by reading too, is no page of this search.
+            kept.append(("date", f"lt{instant(time.time_ns() // 1000)}"))
         links = [{"relation": "self", "url": f"{self._address}?{urlencode(parameters)}"}]
         if page.following is not None:
             following = urlencode([*kept, ("cursor", page.following)])

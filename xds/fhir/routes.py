@@ -24,7 +24,7 @@ from xds.fhir.outcomes import MEDIA_TYPE, outcome
 from xds.security.denials import DENIALS, TOKEN_MEANINGS, Oauth
 from xds.security.gate import FhirGate, HttpRequest
 from xds.security.jws import ALGORITHMS
-from xds.store.trouble import is_busy
+from xds.store.trouble import is_busy, no_room
 from xds.transport.endpoint import trace
 from xds.transport.message import new_reference
 
@@ -134,12 +134,17 @@ class FhirBase:
             resp.data = outcome(issue, TOKEN_MEANINGS[code], reference)
             detail = f" denied {denial.rule} {denial.sentence}"
         except Exception as error:
-            busy = is_busy(error)
-            trail.fault(type(error).__name__)
+            busy = is_busy(error) or bool(no_room(error))
+            if busy:
+                trail.refused_for("node-busy")
+            else:
+                trail.fault(type(error).__name__)
             resp.status = 503 if busy else 500
             if busy:
                 resp.set_header("Retry-After", "1")
-                resp.data = outcome("transient", "The node is busy: send the request again.", reference)
+                resp.data = outcome(
+                    "transient", "The node is busy or full: send the request again.", reference
+                )
             else:
                 log.error("%s endpoint=/fhir failed\n%s", reference, trace(error))
                 resp.data = outcome("exception", "The node could not process the request.", reference)

@@ -15,6 +15,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Executable, literal_column
 
 from xds.errors import DataTypeError, RegistryError, RegistryFailure
+from xds.metadata.confidentiality import Restriction
 from xds.metadata.datatypes import CX
 from xds.metadata.model import Slot, Submission
 from xds.metadata.updates import Update
@@ -177,8 +178,9 @@ class Registry:
 
     def remove(
         self, connection: Connection, ids: Sequence[str], visibility: Visibility
-    ) -> Mapping[str, Sequence[str]]:
-        """Remove objects by entryUUID in the caller's transaction: patient (CX text) -> what was theirs.
+    ) -> Mapping[str, Mapping[str, Restriction]]:
+        """Remove objects by entryUUID in the caller's transaction: patient (CX text) -> what was theirs, and
+        of documents what their codes said.
 
         Raises RegistryFailure (remove.remove).
         """

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, bindparam, delete, literal_column, select, up
 
 from xds.errors import RegistryError, RegistryFailure
 from xds.metadata import names
+from xds.metadata.confidentiality import Restriction
 from xds.registry import facets, patients
 from xds.registry.elements import slot_texts
 from xds.registry.objects import (
@@ -58,11 +59,14 @@ class _Object:
     codes: tuple[int, ...]
     type: int
     ends: tuple[bytes, ...]
+    restrictions: int
 
 
-def remove(connection: Connection, ids: Sequence[str], visibility: Visibility) -> Mapping[str, Sequence[str]]:
+def remove(
+    connection: Connection, ids: Sequence[str], visibility: Visibility
+) -> Mapping[str, Mapping[str, Restriction]]:
     """Remove the objects with these entryUUIDs, each named once or more: patient -> the ids of what was
-    theirs.
+    theirs, and of documents what their codes said.
 
     What `visibility` does not open is not there.
 
@@ -82,15 +86,17 @@ def remove(connection: Connection, ids: Sequence[str], visibility: Visibility) -
         raise RegistryFailure(*errors)
     _delete(connection, going.values())
     pids = pids_of(connection, (each.patient_pk for each in going.values()))
-    removed: dict[str, list[str]] = {}
+    removed: dict[str, dict[str, Restriction]] = {}
     for uuid, each in going.items():
-        removed.setdefault(pids[each.patient_pk], []).append(uuid_urn(uuid))
+        removed.setdefault(pids[each.patient_pk], {})[uuid_urn(uuid)] = Restriction(each.restrictions)
     return removed
 
 
 # -- looking and locking -------------------------------------------------------------------------------------
 
-_FIND: Final = looking_at("logical_uuid", "uid_key", "facets", "type", "source_uuid", "target_uuid")
+_FIND: Final = looking_at(
+    "logical_uuid", "uid_key", "facets", "type", "source_uuid", "target_uuid", "restrictions"
+)
 _OWNERS: Final = looking_at()
 
 
@@ -123,6 +129,7 @@ def _object(row: Any) -> _Object:
         codes=tuple(facets.numbers(row.facets, letter)) if letter else (),
         type=row.type or 0,
         ends=ends_of(row) if row.source_uuid else (),
+        restrictions=row.restrictions or 0,
     )
 
 

@@ -27,6 +27,8 @@ from xds.transport.message import Message
 
 #: What one failed request is on record with; more would let a bad message outgrow the log.
 _MOST: Final = 100
+#: A patient id that is longer is nobody's (ebRIM LongName).
+LONGEST: Final = 256
 
 _RIM: Final = f"{{{names.RIM}}}"
 _QUERY: Final = f"{_RIM}AdhocQuery"
@@ -42,7 +44,8 @@ def query(message: Message) -> Subject:
     if element is None:
         return Subject()
     asked = StoredQuery(element.get("id", ""), read_slots(element), home=element.get("home", ""))
-    pids = dict.fromkeys(pid for _, some in patients_asked_for(asked) for pid in some)
+    named = (pid for _, some in patients_asked_for(asked) for pid in some)
+    pids = dict.fromkeys(pid for pid in named if len(pid) <= LONGEST)
     return Subject(
         patients=tuple(pids)[:_MOST],
         query=Query(
@@ -77,7 +80,8 @@ _IDENTIFIERS: Final = frozenset(
 def _patients(texts: Iterable[str]) -> Iterator[str]:
     for text in texts:
         with suppress(DataTypeError):
-            yield str(CX.parse(text))
+            if len(text) <= LONGEST:
+                yield str(CX.parse(text))
 
 
 def documents(message: Message) -> Subject:

@@ -23,7 +23,7 @@ from xds.audit.trail import Trail
 from xds.errors import DataTypeError, Fault, FaultCode, RegistryError, RegistryFailure
 from xds.metadata.datatypes import CX
 from xds.registry.patients import SUBSUMED, SURVIVING
-from xds.transactions import patient_feed
+from xds.transactions import about, patient_feed
 from xds.transactions.patient_feed import Named
 from xds.transactions.schema import required
 from xds.transactions.transaction import Body, Node, Transaction, always, log_refusal
@@ -96,6 +96,8 @@ def _about(message: Message) -> Subject:
     for path in (_PRIOR_ID, _PATIENT_ID):
         for named in _ids(message.body, path)[:1]:
             with suppress(DataTypeError):
+                if len(named.id) + len(named.authority) > about.LONGEST:
+                    continue
                 found.append(str(CX.parse(str(CX(named.id, named.authority)))))
     return Subject(patients=tuple(found))
 

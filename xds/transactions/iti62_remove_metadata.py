@@ -12,6 +12,7 @@ from xds.audit.facts import Deed, Document
 from xds.audit.trail import Trail
 from xds.errors import RegistryError, RegistryFailure
 from xds.metadata import names
+from xds.metadata.confidentiality import codes_of
 from xds.transactions import about
 from xds.transactions import iti42_register_document_set as iti42
 from xds.transactions.rules import broken
@@ -42,7 +43,12 @@ def do(node: Node, request: tuple[str, ...], access: Access, trail: Trail) -> No
         trail.done(
             connection,
             *(
-                Deed(patient=pid, documents=tuple(Document(entry_uuid=each) for each in ids))
+                Deed(
+                    patient=pid,
+                    documents=tuple(
+                        Document(entry_uuid=each, codes=codes_of(said)) for each, said in ids.items()
+                    ),
+                )
                 for pid, ids in removed.items()
             ),
         )

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from xds.access.gate import Access
 from xds.access.policy import Action
-from xds.audit.facts import Deed, Document, Outcome, for_each_patient, reason_of
+from xds.audit.facts import Deed, Document, Outcome, reason_of
 from xds.audit.trail import Trail
 from xds.errors import RegistryError
 from xds.metadata import names
@@ -71,14 +71,8 @@ def do(node: Node, request: iti43.Retrieve, access: Access, trail: Trail) -> Rem
         log_refusal(request.reference, _NUMBER, errors)
     if kept:
         told = [each for each in errors if each.rule == "remove-document-bytes"]
-        failed = Deed(
-            outcome=Outcome.MINOR,
-            reason=reason_of(told),
-            documents=tuple(
-                Document(unique_id=each, repository=repository.unique_id) for each in sorted(kept)
-            ),
-        )
-        trail.seen(*for_each_patient(failed, trail.patients))
+        left = [each for each in request.requests if each.document_unique_id in kept]
+        trail.seen(*_deeds(left, {}, owners, told, trail.patients))
     return Removed(len(kept) < len(keys), errors, request.reference)
 
 

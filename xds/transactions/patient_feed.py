@@ -17,6 +17,7 @@ from xds.audit.trail import Trail
 from xds.errors import DataTypeError, RegistryError, RegistryFailure
 from xds.metadata.datatypes import CX
 from xds.registry.patients import ANNOUNCED, SUBSUMED, SURVIVING
+from xds.transactions import about
 from xds.transactions.rules import broken
 from xds.transactions.transaction import Node
 
@@ -89,7 +90,7 @@ def merge(
 def subject(node: Node, ids: Iterable[Named]) -> Subject:
     """Whom a message is about, of authorities whose ids are used here: for a record of its failure."""
     pids, _ = _ours(node, list(ids)[:_MOST], "")
-    return Subject(patients=tuple(pids))
+    return Subject(patients=tuple(pid for pid in pids if len(pid) <= about.LONGEST))
 
 
 def _ours(node: Node, ids: Sequence[Named], place: str) -> tuple[list[str], list[RegistryError]]:
