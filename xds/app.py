@@ -150,6 +150,7 @@ class _Gates:
 
     soap: SoapGate | None
     fhir: FhirGate | None
+    push: FhirGate | None
     access: AccessGate | None
     faults: bool
     home: str
@@ -299,7 +300,7 @@ def create_app(settings: Settings | None = None) -> App:
             database,
             node.registry.domain,
             settings["privacy.definitions"],
-            gates.fhir,
+            gates.push,
             _public_url(settings),
             lambda caller, trail: gates.may(caller, Action.ADMINISTER, trail),
             begin,
@@ -323,7 +324,7 @@ def create_app(settings: Settings | None = None) -> App:
 def _gates(settings: Settings, database: Database, trust: TrustStore | None) -> _Gates:
     faults, home = settings["access.denial"] == "fault", settings["node.home_community_id"]
     if trust is None:
-        return _Gates(None, None, None, faults, home)
+        return _Gates(None, None, None, None, faults, home)
     replay = Replay(database)
     soap = SoapGate(trust, replay, known_sender=settings["tls.client_ca"] is not None)
     policy = PolicyFile(settings["access.policy"])
@@ -333,7 +334,9 @@ def _gates(settings: Settings, database: Database, trust: TrustStore | None) -> 
         "environment": settings["environment"],
     }
     access = AccessGate(database, lambda: policy.policies, national_rules(), options)
-    return _Gates(soap, FhirGate(trust, replay, soap), access, faults, home)
+    # Only who reads may show an assertion in the place of a token: the push is another system's.
+    push, fhir = FhirGate(trust, replay), FhirGate(trust, replay, soap)
+    return _Gates(soap, fhir, push, access, faults, home)
 
 
 def _public_url(settings: Settings) -> str:

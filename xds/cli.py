@@ -230,7 +230,7 @@ def _registry(arguments: argparse.Namespace) -> Iterator[tuple[Database, Domain,
 
 
 def _operator(settings: Settings, database: Database, number: str, name: str = "") -> Operator:
-    """Whoever is logged in; with the name that they give, when they act for somebody."""
+    """Whoever is logged in; the name that they give, when they act for somebody, is what they said."""
     from xds.audit.operators import Operator
 
     user = privacy_commands.user()
@@ -238,8 +238,8 @@ def _operator(settings: Settings, database: Database, number: str, name: str = "
         database,
         audit_node(settings),
         audit_receiver_names(settings),
-        user if name in ("", user) else f"{name} ({user})",
-        f"xds {number}",
+        user,
+        f"xds {number}" if name in ("", user) else f"xds {number} --by {name}",
         number,
     )
 

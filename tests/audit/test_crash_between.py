@@ -57,7 +57,7 @@ import xds.audit.store
 import xds.transport.endpoint
 
 write_answer = xds.transport.endpoint.write_answer
-add = xds.audit.store.AuditLog.add
+add = xds.audit.store.AuditLog._add
 
 
 def patched_write_answer(*given):
@@ -66,14 +66,14 @@ def patched_write_answer(*given):
     return write_answer(*given)
 
 
-def patched_add(self, connection, entries):
+def patched_add(self, run, chain, entries):
     fail_if("{NO_RECORD}")
-    add(self, connection, entries)
+    add(self, run, chain, entries)
     kill_if("{COMMIT}")
 
 
 xds.transport.endpoint.write_answer = patched_write_answer
-xds.audit.store.AuditLog.add = patched_add
+xds.audit.store.AuditLog._add = patched_add
 """
 
 

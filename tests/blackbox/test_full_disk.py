@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.blackbox import messages as m
-from tests.blackbox.state import counts
+from tests.blackbox.state import counts, rows
 from tests.blackbox.wire import SOAP12, SUCCESS, Request, send
 from tests.nodes import Node
 
@@ -71,9 +71,14 @@ def fill_names(folder: Path) -> None:
     (folder / "0").unlink()
 
 
+def many() -> list[m.Document]:
+    """More than fits into what a full database's log still has of its own."""
+    return [m.Document(id=m.new_uuid()) for _ in range(100)]
+
+
 SUBMISSIONS = [
-    (lambda: m.mtom([m.Document()]), "XDSRepositoryOutOfResources"),
-    (lambda: m.plain(m.register([m.Document()]), "ITI-42"), "XDSRegistryOutOfResources"),
+    (lambda: m.mtom(many()), "XDSRepositoryOutOfResources"),
+    (lambda: m.plain(m.register(many()), "ITI-42"), "XDSRegistryOutOfResources"),
 ]
 
 
@@ -90,8 +95,8 @@ def refused(node: Node, request: Request, code: str) -> None:
 
 
 def test_a_full_disk_under_the_database_is_out_of_resources(disk: Disk, tmp_path: Path) -> None:
-    """ITI-41 and ITI-42 are refused without a trace; so is fetching, which must not be without a record; and
-    with room again all is well.
+    """ITI-41 and ITI-42 are refused without a trace; so is fetching when not even its record has room; and with
+    room again all is well.
     """
     small = disk("size=2m")
     node = Node(tmp_path, store__database=f"sqlite:///{small}/xds.db")
@@ -101,7 +106,12 @@ def test_a_full_disk_under_the_database_is_out_of_resources(disk: Disk, tmp_path
         filler = fill(small)
         for make, code in SUBMISSIONS * 2:
             refused(node, make(), code)
-        refused(node, m.mtom_retrieve(kept.unique_id), "XDSRepositoryOutOfResources")
+        fetched = send(node, m.mtom_retrieve(kept.unique_id))
+        if fetched.outcome == SUCCESS:
+            (recorded,) = rows(node, "SELECT count(*) FROM audit_event WHERE code = 'ITI-43' AND outcome = 0")
+            assert recorded == (1,)
+        else:
+            assert [each.rule for each in fetched.errors] == ["node-full"]
         filler.unlink()
         assert send(node, m.mtom_retrieve(kept.unique_id)).documents() == {kept.unique_id: kept.content}
         for make, _ in SUBMISSIONS:

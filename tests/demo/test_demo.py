@@ -69,6 +69,7 @@ def test_the_demo_goes_the_whole_way_and_leaves_nothing(tmp_path: Path, environm
             "Asked as the clinician: the blocked one is listed without its content, and not given out",
             "Asked as a clinician in an emergency: it is opened",
             "Asked as the patient: the one that is kept from them is not there",
+            "Read the access log as the patient",
             "Asked without a ticket: refused",
             "Asked with the same ticket, one letter of it altered: refused",
             "Stopped the node",

@@ -28,6 +28,7 @@ from tests.blackbox.wire import SUCCESS, Reply, send
 from tests.nodes import Node
 from xds.demo.tickets import CLINICIAN, TicketService
 from xds.metadata.confidentiality import REFUSALS
+from xds.metadata.national import has_control_digits
 from xds.security.denials import WSSE
 
 TODAY = datetime.now(UTC).date()
@@ -208,7 +209,8 @@ def test_a_citizen_sees_who_looked_and_no_more(ward: Ward, past: Past) -> None:
         '"policy": [',
     ):
         assert hidden not in text, hidden
-    assert not set(re.findall(r"(?<!\d)\d{11}(?!\d)", text)) - {ADULT}
+    numbers = set(re.findall(r"(?<![0-9a-f-])[0-9]{11}(?![0-9a-f-])", text))
+    assert not {each for each in numbers if has_control_digits(each)} - {ADULT}
     fetched = next(each for each in events if told(each) == "ITI-43")
     practitioner = next(each for each in fetched["contained"] if each["resourceType"] == "Practitioner")
     assert practitioner["name"] == [{"text": "Tuva Fjell"}]
@@ -455,3 +457,70 @@ def test_a_sender_cannot_fill_the_log(ward: Ward) -> None:
     assert told_id.startswith("urn:uuid:777")
     assert "sha256:" in told_id
     assert len(told_id) <= 256
+
+
+BAD_SEARCHES = (
+    ({"action:not": "E"}, "modifier"),
+    ({"_count": "many"}, "_count"),
+    ({"cursor": "OTk5OTk5OTk5OTk5OTk5OTk5OTkuMQ"}, "cursor"),
+    ({"cursor": "æ"}, "cursor"),
+    ({"date": "2026-02-30"}, "date"),
+    ({"date": "xx2026"}, "date"),
+    ({"type": ""}, "type"),
+    ({"type": ",".join(["a"] * 201)}, "type"),
+    ({str(number): "x" for number in range(33)}, "parameters"),
+)
+
+
+@pytest.mark.parametrize(("asked", "word"), BAD_SEARCHES, ids=lambda each: str(each)[:40])
+def test_a_search_that_cannot_be_made_is_refused_with_why(
+    ward: Ward, asked: dict[str, str], word: str
+) -> None:
+    """400, and what is wrong with which parameter, without its value."""
+    path = f"/fhir/AuditEvent?{urlencode({'date': SINCE} | asked)}"
+    answer = ward.get(path, ward.renewed(ward.controller(), path))
+    assert answer.status == 400
+    said = json.loads(answer.data)["issue"][0]["diagnostics"]
+    assert word in said
+    assert not any(value in said for value in asked.values() if len(value) > 3)
+
+
+@pytest.mark.parametrize("outcome", ["99999999999999999999", "²", "5"])
+def test_an_outcome_that_there_is_not_is_nobodys(ward: Ward, outcome: str) -> None:
+    """Nothing is found, and nothing breaks."""
+    assert ward.read(ward.controller(), outcome=outcome) == []
+
+
+def test_the_removal_of_a_hidden_document_is_hidden(ward: Ward) -> None:
+    """By the codes that it had; that of an open one is shown, without what it was."""
+    patient = number(TODAY.replace(year=TODAY.year - 60, month=1, day=1), 5)
+    plain = Marked(id=m.new_uuid(), patient=pid(patient))
+    secret = Marked(id=m.new_uuid(), patient=pid(patient), code=("NORN_FFL", REFUSALS))
+    for each in (plain, secret):
+        ward.file(patient, each)
+    ticket = ward.clinician(patient, purpose="ETREAT")
+    everything = ward.soap(
+        ticket, "ITI-18", m.query(GET_ALL, {"$patientId": f"'{pid(patient)}'", **STATUSES})
+    )
+    ids = [
+        (each.get("id"), each.get("sourceObject", ""), each.get("targetObject", ""))
+        for each in everything.content().iter("{*}ExtrinsicObject", "{*}RegistryPackage", "{*}Association")
+    ]
+    for document in (plain, secret):
+        links = [own for own, source, target in ids if document.id in (source, target)]
+        sets = [source for own, source, target in ids if target == document.id]
+        reply = ward.soap(ticket, "ITI-62", m.remove_metadata(document.id, *links, *sets))
+        assert reply.outcome == SUCCESS, reply.errors
+    citizen = ward.saml(ward.service.saml("citizen", patient=patient, person=patient))
+    removals = [each for each in ward.read(citizen) if told(each) == "ITI-62"]
+    assert len(removals) == 1
+    assert "no longer here" in json.dumps(removals)
+    assert secret.id not in json.dumps(ward.read(citizen))
+
+
+STATUSES = {
+    f"$XDS{kind}Status": "('urn:oasis:names:tc:ebxml-regrep:StatusType:Approved')"
+    for kind in ("DocumentEntry", "SubmissionSet", "Folder")
+}
+#: GetAll (ITI TF-2 3.18.4.1.2.4).
+GET_ALL = "urn:uuid:10b545ea-725c-446d-9b95-8aeb444eddf3"

@@ -85,6 +85,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "PVK": Kind("Privacy Setting", _RECORD, "U"),
     "privacy": Kind("Privacy Setting by an operator", _RECORD, "U"),
     "patients": Kind("Patient Identity by an operator", _RECORD, "U"),
+    "explain": Kind("Explanation by an operator", _RECORD, "R", gives=True),
     "log": Kind("Access Log by an operator", _LOG_USED, "R", gives=True),
     "expire": Kind("Access Log Expired", _LOG_USED, "D", gives=True),
 }
@@ -169,7 +170,7 @@ def entry(node: Node, context: Context, deed: Deed) -> Entry:
     event["entity"] = list(_entities(context, deed, patient, kind, known))
     return Entry(
         pid=deed.patient or None,
-        person=person_of(caller) or context.operator or None,
+        person=person_of(caller) or (f"operator|{context.operator}" if context.operator else None),
         code=context.number,
         outcome=int(deed.outcome.value),
         body=dumps(event),
@@ -184,7 +185,11 @@ def person_of(caller: Caller | None) -> str | None:
     """By what the log finds whoever asked: their national number, else their name at the issuer's."""
     if caller is None:
         return None
-    return caller.person.value if caller.person is not None else caller.subject or caller.client or None
+    return (
+        caller.person.value
+        if caller.person is not None
+        else f"{caller.issuer}|{caller.subject or caller.client}"
+    )
 
 
 def _is_denial(deed: Deed) -> bool:

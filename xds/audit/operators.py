@@ -28,7 +28,7 @@ class Operator:
 
     def trail(self, said: str) -> Trail:
         """Of one command; `said` is what was asked, in words."""
-        query = Query(id="", name=self._command, text=said.encode())
+        query = Query(id="", name=self._command, text=said.encode(errors="replace"))
         context = Context(
             endpoint=self._command,
             number=self._number,

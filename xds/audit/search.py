@@ -215,7 +215,7 @@ def read(parameters: Sequence[tuple[str, str]], *, needs_date: bool = True) -> S
     """
     problems: list[Problem] = []
     reader = _Reader(problems)
-    if len(parameters) > _MOST_PARAMETERS:
+    if len(parameters) > _MOST_PARAMETERS + 2:  # the two that a next page adds
         raise Unusable(Problem("the search", f"has more than {_MOST_PARAMETERS} parameters"))
     for name, value in parameters:
         reader.take(name, value)
@@ -241,6 +241,8 @@ class _Reader:
 
     def take(self, name: str, value: str) -> None:
         try:
+            if not value.isprintable():
+                raise ValueError("holds a character that cannot be printed")
             if name in DATES:
                 self._date(value)
             elif name in TOKENS:
@@ -351,7 +353,7 @@ class _Reader:
             known = [each for each in times if each is not None]
             self._since = max(self._since, min(known, default=_END))
             self._until = min(self._until, max(known, default=-1) + 1)
-            ids = frozenset(self._listed(value))
+            ids = frozenset(each.lower() for each in self._listed(value))
             self._matches.append(lambda event: event["id"] in ids)
 
     def _narrow_patients(self, wanted: Sequence[tuple[str | None, str]]) -> None:
@@ -415,7 +417,9 @@ def span(text: str) -> tuple[int, int]:
             zoned += timedelta(seconds=float(fraction or 0))
             end = zoned + max(length, timedelta(microseconds=1))
         return microseconds(zoned.astimezone(UTC)), microseconds(end.astimezone(UTC))
-    except (ValueError, OverflowError):
+    except OverflowError:  # the end of the calendar, which many write for no end
+        return microseconds(datetime(9999, 12, 31, tzinfo=UTC)), _END
+    except ValueError:
         raise ValueError("is not a day of the calendar") from None
 
 

@@ -139,6 +139,11 @@ class AuditLog:
             self._commit(batch)
         finally:
             with self._lock:
+                if batch and all(isinstance(each.error, DatabaseBusy | OperationalError) for each in batch):
+                    # Whoever came meanwhile would wait as long, for the same.
+                    for each in self._queue:
+                        each.error = batch[0].error
+                    batch, self._queue = batch + self._queue, []
                 following = self._queue[0] if self._queue else None
                 self._busy = following is not None
             for each in batch:

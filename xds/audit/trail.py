@@ -11,21 +11,27 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import falcon
 from sqlalchemy import Connection
 
 from xds.audit.event import DENIED, Node, entry
-from xds.audit.facts import Context, Deed, Outcome, for_each_patient, reason_of
+from xds.audit.facts import Context, Deed, Outcome, Subject, for_each_patient, reason_of
 from xds.audit.store import AuditLog
 from xds.errors import RegistryError
+from xds.store.trouble import is_busy, no_room
 
 log = logging.getLogger("xds")
 
 
 #: W3C Trace Context: version, trace-id, parent-id, flags.
 _TRACE: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+#: Bytes of a query that is told more than once.
+_SHORT: Final = 2_048
 
 
 class Trails:
@@ -108,9 +114,21 @@ class Trail:
         context = self.context
         self._told = self._came_to_nothing = True
         deed = Deed(outcome=deed.outcome, reason=deed.reason, documents=context.subject.documents)
+        patients, query = self.patients, context.subject.query
+        if len(patients) > 1 and query is not None:
+            # Told once for each of them, so not at length.
+            context.subject = replace(context.subject, query=replace(query, text=query.text[:_SHORT]))
         try:
-            deeds = for_each_patient(deed, self.patients)
-            self._audit.write([entry(self._node, context, each) for each in deeds])
+            deeds = for_each_patient(deed, patients)
+            try:
+                self._audit.write([entry(self._node, context, each) for each in deeds])
+            except Exception as error:
+                if is_busy(error) or no_room(error):
+                    raise
+                # Something of the message cannot be written: it is on record without what it says.
+                context.subject = Subject()
+                bare = Deed(outcome=deed.outcome, reason=deed.reason)
+                self._audit.write([entry(self._node, context, bare)])
         except Exception as error:
             # Nothing was done and nothing shown; the sender gets the same answer as with a record.
             log.error("%s no audit record (%s)", context.reference or "-", type(error).__name__)

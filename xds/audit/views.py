@@ -46,6 +46,8 @@ class Documents:
 
 
 _REPORT: Final = "3"
+#: What events about privacy settings are called (event.KINDS).
+SETTINGS: Final = frozenset(("PVK", "privacy", "explain"))
 _REDACTED: Final = {
     "system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue",
     "code": "REDACTED",
@@ -53,7 +55,8 @@ _REDACTED: Final = {
 }
 #: Details of a list that are entryUUIDs, and those that tell how many there were.
 _LISTS: Final = ("shown", "masked")
-_NUMBER: Final = re.compile(r"(?<!\d)\d{11}(?!\d)")
+#: Not in the midst of an id in hexadecimal digits.
+_NUMBER: Final = re.compile(r"(?<![0-9A-Fa-f-])[0-9]{11}(?![0-9A-Fa-f-])")
 
 
 def named(events: Iterable[Event]) -> tuple[set[str], set[str]]:
@@ -84,8 +87,9 @@ def shown(event: Event, view: View, documents: Documents, own: Sequence[str] = (
     """
     if view is View.ALL:
         return event
-    if view is View.REPRESENTATIVE and _is_patients_own(event):
-        return None  # what somebody looks at in their own record is theirs
+    if view is View.REPRESENTATIVE and (_is_patients_own(event) or _is_about_settings(event)):
+        # What somebody looks at in their own record is theirs, and so is against whom they have blocked it.
+        return None
     entities = []
     hidden = False
     for entity in event.get("entity", ()):
@@ -105,6 +109,10 @@ def shown(event: Event, view: View, documents: Documents, own: Sequence[str] = (
 
 def _is_patients_own(event: Event) -> bool:
     return any(each["requestor"] and each["who"].get("reference") == "#pat" for each in event["agent"])
+
+
+def _is_about_settings(event: Event) -> bool:
+    return any(each["code"] in SETTINGS for each in event.get("subtype", ()))
 
 
 def _codes(entity: Mapping[str, Any]) -> Restriction:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 from xds.client.patients import patient_id
 from xds.client.terminal import show_json, table
-from xds.config import Settings
+from xds.commands.privacy import user
+from xds.config import Settings, audit_node, audit_receiver_names
 from xds.errors import DataTypeError, Denied, Fault, XdsError
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ def explain(arguments: argparse.Namespace, read_settings: ReadSettings, open_dat
     from xds.access import explain as access
     from xds.access.policy import PolicyFile
     from xds.access.rule_table import national_rules
+    from xds.audit.facts import Deed
+    from xds.audit.operators import Operator
     from xds.metadata.datatypes import CX
     from xds.security.caller import Identifier
 
@@ -56,6 +59,10 @@ def explain(arguments: argparse.Namespace, read_settings: ReadSettings, open_dat
             Identifier(cx.id, cx.authority),
             moment,
         )
+        operator = Operator(
+            database, audit_node(settings), audit_receiver_names(settings), user(), "xds explain", "explain"
+        )
+        operator.trail(f"as {caller.subject}").seen(Deed(patient=arguments.patient))
     if arguments.document is not None:
         # The newest version decides; a first version has the entryUUID that is the logicalID of all.
         asked = arguments.document.lower()

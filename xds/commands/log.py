@@ -74,7 +74,9 @@ def show(arguments: argparse.Namespace, read_settings: ReadSettings, open_databa
             number="log",
             operator=user(),
             subject=Subject(
-                query=Query(id="", name="Security Audit Log", text=" ".join(sys.argv[1:]).encode())
+                query=Query(
+                    id="", name="Security Audit Log", text=" ".join(sys.argv[1:]).encode(errors="replace")
+                )
             ),
         )
         trail = Trail(

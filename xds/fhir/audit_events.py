@@ -17,7 +17,7 @@ import falcon
 import orjson
 
 from xds.access.gate import Access
-from xds.audit.event import instant
+from xds.audit.event import instant, person_of
 from xds.audit.facts import Deed, Query, Subject, for_each_patient
 from xds.audit.search import Event, Found, Page, Scope, Search, Unusable, find, read
 from xds.audit.trail import Trail
@@ -72,8 +72,7 @@ def reader_of(caller: Caller | None, access: Access) -> Reader:
     if caller.kind in (CallerKind.CITIZEN, CallerKind.REPRESENTATIVE):
         view = View.PATIENT if caller.kind is CallerKind.CITIZEN else View.REPRESENTATIVE
         return Reader(view, Scope(pids), access, own)
-    person = caller.person.value if caller.person is not None else caller.subject
-    return Reader(View.OWN, Scope(pids, person), access, own)
+    return Reader(View.OWN, Scope(pids, person_of(caller)), access, own)
 
 
 class AuditEvents:

@@ -167,7 +167,9 @@ class FhirGate:
         if self._saml is not None and scheme == "bearer" and "." not in text:
             if request.dpop is not None:
                 raise denied("token-scheme")
-            return self._saml.bearer(text)
+            caller = self._saml.bearer(text)
+            tokens.check_scopes(caller.scopes, scopes)
+            return caller
         trust = self._trust.trust
         digest = Remembered.digest(text.encode("utf-8", "replace"))
         known = self._remembered.get(digest, trust.generation)

@@ -90,7 +90,9 @@ def merge(
 def subject(node: Node, ids: Iterable[Named]) -> Subject:
     """Whom a message is about, of authorities whose ids are used here: for a record of its failure."""
     pids, _ = _ours(node, list(ids)[:_MOST], "")
-    return Subject(patients=tuple(pid for pid in pids if len(pid) <= about.LONGEST))
+    # One person, or the two of a merge: what names more is wrong, and is no word about all of them.
+    sound = [pid for pid in pids if len(pid) <= about.LONGEST and pid.isprintable()]
+    return Subject(patients=tuple(sound[:2]))
 
 
 def _ours(node: Node, ids: Sequence[Named], place: str) -> tuple[list[str], list[RegistryError]]:
