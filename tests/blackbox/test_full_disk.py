@@ -95,8 +95,8 @@ def refused(node: Node, request: Request, code: str) -> None:
 
 
 def test_a_full_disk_under_the_database_is_out_of_resources(disk: Disk, tmp_path: Path) -> None:
-    """ITI-41 and ITI-42 are refused without a trace; so is fetching when not even its record has room; and with
-    room again all is well.
+    """ITI-41 and ITI-42 are refused without a trace; so is fetching when not even its record has room; and
+    with room again all is well.
     """
     small = disk("size=2m")
     node = Node(tmp_path, store__database=f"sqlite:///{small}/xds.db")
