@@ -1,4 +1,4 @@
-"""AuditEvents as the node makes them, for the figures and for training: callers and deeds that vary.
+"""AuditEvents as the node makes them, to train a compression dictionary with: of callers and deeds that vary.
 
 Nobody in them exists: numbers are of the synthetic series, and everything else is counted or drawn.
 """

@@ -1,9 +1,9 @@
 """Handing events on: what waits in the outbox goes to each receiver, in order for each patient.
 
-app.py starts one `Delivery` in each worker, and ends it; of all workers and nodes one thread at a time works
-for a receiver (lease.py). What was sent leaves the outbox only afterwards, so that a crash in between sends
-it again, with the same id. It must never hold a transaction while it sends, let an event overtake an earlier
-one of the same patient, give an event up because its receiver is down, or log anything of an event.
+app.py starts one `Delivery` in each worker, with which it ends; of all workers and nodes one thread at a time
+works for a receiver (lease.py). What was sent leaves the outbox only afterwards, so that a crash in between
+sends it again, with the same id. It must never hold a transaction while it sends, let an event overtake an
+earlier one of the same patient, give an event up because its receiver is down, or log anything of an event.
 """
 
 from __future__ import annotations

@@ -112,8 +112,8 @@ class Node:
 class Entry:
     """An AuditEvent for the store: `body` is its JSON but for id and recorded time.
 
-    `pid` is the patient's CX text or None; `person` the number of whoever
-    asked, or their name at the issuer's; `code` the transaction. They are what the log is searched by.
+    `pid` is the patient's CX text or None, `person` the national number of whoever asked, else issuer and
+    subject: by these the log is searched. `code` is the transaction.
     """
 
     pid: str | None

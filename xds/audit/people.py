@@ -29,8 +29,8 @@ NORWEGIAN: Final = "http://hl7.no/fhir/StructureDefinition"
 #: The profile of one look at one patient by health personnel (hl7.fhir.no.domain.auditevent 0.9.8).
 TRUST_FRAMEWORK: Final = f"{NORWEGIAN}/no-domain-Trustframework-Auditevent"
 
-#: Code systems of purposes as tickets name them -> the system that FHIR has for them, and for the old codes
-#: of ISO 14265 the code of HL7 that the profile asks for (norwegian-profile 4.7).
+#: The purposes of HL7, by every name that tickets have for their system; of the old ones of ISO 14265 the
+#: code of HL7 that the profile asks for.
 _VALUE_SETS: Final = frozenset(
     ("2.16.840.1.113883.1.11.20448", "2.16.840.1.113883.5.8", ACT_REASON, f"{TYPES}/v3-PurposeOfUse")
 )

@@ -72,7 +72,7 @@ class Unusable(Exception):
 class Search:
     """A search, read and checked. Times are microseconds since 1970, half-open.
 
-    `pids`, `persons`, `codes`, `outcomes` narrow the rows; `matches` are asked of each event. `cursor` is
+    `pids`, `persons` and `outcomes` narrow the rows; `matches` are asked of each event. `cursor` is
     where the page before ended.
     """
 

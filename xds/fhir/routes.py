@@ -1,7 +1,7 @@
 """Everything under /fhir: gate 1 first, then the resource that was asked for.
 
 app.py mounts it as one sink, so that no address below /fhir can be reached beside the gate but `metadata`,
-which tells what there is. What cannot be answered is an OperationOutcome, and on record as every request.
+which tells what there is. What cannot be answered is an OperationOutcome, and on record as what is answered.
 """
 
 from __future__ import annotations
