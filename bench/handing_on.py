@@ -15,9 +15,10 @@ import time
 from pathlib import Path
 from typing import Final
 
-from xds.audit.delivery import Delivery, waiting
+from xds.audit.delivery import Delivery
 from xds.audit.event import Node, entry
 from xds.audit.facts import Context, Deed
+from xds.audit.outbox import waiting
 from xds.audit.receivers import FhirReceiver
 from xds.audit.store import AuditLog
 from xds.store.database import Database

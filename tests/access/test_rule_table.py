@@ -18,7 +18,7 @@ import pytest
 from tests.access.people import ACP, DAY, NOON, caller, person, turning
 from xds.access import privacy, rule_table
 from xds.access.decision import situation_of
-from xds.access.known import Known, pid_of
+from xds.access.known import Known
 from xds.access.rule_table import Relation, Rule, RuleTable, Situation
 from xds.config import SETTINGS
 from xds.metadata.codesystems import built_in
@@ -334,7 +334,7 @@ def test_synthetic_people_have_no_age_where_there_are_none() -> None:
     """A node in production knows nothing of them, so no rule that asks for an age fits."""
     patient, parent = person(turning(5)), person(turning(40))
     who = caller(CallerKind.REPRESENTATIVE, parent, patient, acp=ACP + "1")
-    known = Known(frozenset({pid_of(patient)}))
+    known = Known(frozenset({patient.cx}))
     for options, ages in (
         ({"environment": "test"}, (5, 40)),
         ({}, (None, None)),

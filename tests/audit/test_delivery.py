@@ -25,11 +25,11 @@ from tests.audit.receiving import PACE, Play, Repository, Request, repository, s
 from tests.audit.trails import NODE
 from tests.test_tls import Authority
 from xds.audit import lease
-from xds.audit.delivery import Delivery, Pace, resend, waiting
+from xds.audit.delivery import Delivery, Pace
 from xds.audit.event import Entry, entry, id_of, recorded_of
 from xds.audit.facts import Context, Deed
 from xds.audit.lease import Lease
-from xds.audit.outbox import Backlog
+from xds.audit.outbox import Backlog, resend, waiting
 from xds.audit.receivers import (
     TAKEN,
     Event,

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from xds.access.known import Known, Setting, pid_of
+from xds.access.known import Known, Setting
 from xds.access.rule_table import (
     Relation,
     Rule,
@@ -97,7 +97,7 @@ def situation_of(
     test = options.get("environment") == "test"
     own = None
     if known is not None and caller.person is not None:
-        own = pid_of(caller.person) in known.pids
+        own = caller.person.cx in known.pids
     return Situation(
         day=day,
         relation=relation_of(caller, own=own),

@@ -41,11 +41,6 @@ class Known:
     all_refused: bool = False
 
 
-def pid_of(identifier: Identifier) -> str:
-    """The CX text of a number of a ticket, as the registry writes it."""
-    return f"{identifier.value}^^^&{identifier.authority}&ISO"
-
-
 _named: Final = patient.alias("named")
 # Written as in the partial index, which is used only when the planner sees its condition.
 _REFUSING: Final = exists().where(
@@ -78,7 +73,7 @@ class Patients:
 
     def look(self, identifier: Identifier) -> Known:
         """What is known of the patient with this number."""
-        own = pid_of(identifier)
+        own = identifier.cx
         rows = self._rows("family", _FAMILY, {"pid": own})
         if not rows:
             return Known(frozenset({own}))

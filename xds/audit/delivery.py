@@ -21,9 +21,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, bindparam, select, update
 
 from xds.audit.lease import Lease
-from xds.audit.outbox import Key, Waiting, following, of_keys, settle
-from xds.audit.outbox import resend as resend
-from xds.audit.outbox import waiting as waiting
+from xds.audit.outbox import Key, Waiting, following, of_keys, settle, waiting
 from xds.audit.receivers import SILENCE_ATTEMPTS, Receiver, Refused, Result, Unavailable
 from xds.store.database import Database
 from xds.store.schema import audit_receiver

@@ -96,10 +96,11 @@ _IHE: Final = "ITI-"
 _XUA: Final = {"system": EVENT_CODES, "code": "ITI-40", "display": "Provide X-User Assertion"}
 
 
-#: What the node says of itself in every event.
 @dataclass(frozen=True, slots=True)
 class Node:
-    """`name` is the node's own in the log, `observer` its community's or repository's OID, `url` the public
+    """What the node says of itself in every event.
+
+    `name` is the node's own in the log, `observer` its community's or repository's OID, `url` the public
     address without path.
     """
 
@@ -167,7 +168,7 @@ def entry(node: Node, context: Context, deed: Deed) -> Entry:
         event["purposeOfEvent"] = known.purposes
     event["agent"] = [*known.agents, *_machines(node, context, kind, known)]
     event["source"] = _source(node)
-    event["entity"] = list(_entities(context, deed, patient, kind, known))
+    event["entity"] = list(_entities(context, deed, patient, known))
     return Entry(
         pid=deed.patient or None,
         person=person_of(caller) or (f"operator|{context.operator}" if context.operator else None),
@@ -289,7 +290,7 @@ _CONTROL_IDS: Final = {"ITI-8": "MSH-10", "ITI-44": "II"}
 _OF_LOG: Final = frozenset(("ITI-81", "log", "expire"))
 
 
-def _entities(context: Context, deed: Deed, patient: Json | None, kind: Kind, known: Who) -> Iterator[Json]:
+def _entities(context: Context, deed: Deed, patient: Json | None, known: Who) -> Iterator[Json]:
     if patient is not None:
         of_patient: Json = {
             "what": {"reference": "#pat", "identifier": patient},

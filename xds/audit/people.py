@@ -101,13 +101,13 @@ def who(caller: Caller) -> Who:
     claimed = (
         "IHE.BasicAudit.OAUTHaccessTokenUse.Minimal"
         if is_token
-        else ("IHE.BasicAudit.SAMLaccessTokenUse.Minimal")
+        else "IHE.BasicAudit.SAMLaccessTokenUse.Minimal"
     )
     has_reason = any(each.get("system") == ACT_REASON for each in purposes)
     return Who(
         contained=tuple(map(_written, contained)),
         extensions=tuple(map(_written, extensions)),
-        agents=tuple(map(_written, _agents(caller, purposes, is_token, is_clinician))),
+        agents=tuple(map(_written, _agents(caller, purposes, is_token))),
         purposes=_written([{"coding": purposes}]) if purposes else None,
         profiles=(f"{BALP}/StructureDefinition/{claimed}",) if caller.subject and caller.ticket_id else (),
         is_clinician=is_clinician and has_reason,
@@ -261,7 +261,7 @@ def _purposes(caller: Caller) -> list[Json]:
     return found
 
 
-def _agents(caller: Caller, purposes: list[Json], is_token: bool, is_clinician: bool) -> list[Json]:
+def _agents(caller: Caller, purposes: list[Json], is_token: bool) -> list[Json]:
     user: Json = {
         "type": {
             "coding": [
@@ -348,6 +348,6 @@ def _consent(caller: Caller) -> list[Json]:
     if caller.acp:
         found.append({"type": "urn:ihe:iti:xua:2012:acp", "valueString": system(caller.acp)})
     if caller.patient is not None:
-        pid = f"{caller.patient.value}^^^&{caller.patient.authority}&ISO"
-        found.append({"type": "urn:oasis:names:tc:xacml:2.0:resource:resource-id", "valueString": pid})
+        resource = {"type": "urn:oasis:names:tc:xacml:2.0:resource:resource-id"}
+        found.append(resource | {"valueString": caller.patient.cx})
     return found

@@ -64,7 +64,7 @@ class Unusable(Exception):
     """A search that cannot be made."""
 
     def __init__(self, *problems: Problem) -> None:
-        super().__init__()
+        super().__init__(" ".join(f"{each.parameter} {each.detail}." for each in problems))
         self.problems = problems
 
 
@@ -208,10 +208,10 @@ _OTHERS: Final = frozenset(("_count", "_sort", "cursor", "_format", "_total", "_
 _KNOWN: Final = frozenset((*DATES, *TOKENS, *REFERENCES, *STRINGS, *_OTHERS))
 
 
-def read(parameters: Sequence[tuple[str, str]], *, needs_date: bool = True) -> Search:
+def read(parameters: Sequence[tuple[str, str]]) -> Search:
     """The search of these parameters; those that are not known are passed over (ITI TF-2 3.81).
 
-    Raises Unusable with everything that is wrong. `needs_date`: ITI-81 wants at least one `date`.
+    Raises Unusable with everything that is wrong; ITI-81 wants at least one `date`.
     """
     problems: list[Problem] = []
     reader = _Reader(problems)
@@ -219,7 +219,7 @@ def read(parameters: Sequence[tuple[str, str]], *, needs_date: bool = True) -> S
         raise Unusable(Problem("the search", f"has more than {_MOST_PARAMETERS} parameters"))
     for name, value in parameters:
         reader.take(name, value)
-    if needs_date and not reader.has_date:
+    if not reader.has_date:
         problems.append(Problem("date", "is missing: say from when, and until when, with date=ge… and le…"))
     if problems:
         raise Unusable(*problems)

@@ -108,7 +108,7 @@ class Trail:
         caller = self.context.caller
         if self.context.subject.patients or caller is None or caller.patient is None:
             return self.context.subject.patients
-        return (f"{caller.patient.value}^^^&{caller.patient.authority}&ISO",)
+        return (caller.patient.cx,)
 
     def _failed(self, deed: Deed) -> None:
         context = self.context

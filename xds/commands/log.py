@@ -60,8 +60,7 @@ def show(arguments: argparse.Namespace, read_settings: ReadSettings, open_databa
     try:
         search = read(parameters)
     except Unusable as error:
-        said = " ".join(f"{each.parameter} {each.detail}." for each in error.problems)
-        raise XdsError(said) from None
+        raise XdsError(str(error)) from None
     with open_database(settings) as database:
         page = find(database, search, Scope())
         found = list(page.found)

@@ -19,7 +19,7 @@ import orjson
 from xds.access.gate import Access
 from xds.audit.event import instant, person_of
 from xds.audit.facts import Deed, Query, Subject, for_each_patient
-from xds.audit.search import Event, Found, Page, Scope, Search, Unusable, find, read
+from xds.audit.search import Event, Found, Page, Scope, Search, find, read
 from xds.audit.trail import Trail
 from xds.audit.views import Documents, View, named, shown
 from xds.errors import sender
@@ -104,20 +104,19 @@ class AuditEvents:
         parameters = parse_qsl(req.query_string, keep_blank_values=True)
         if posted:
             parameters += _form(req)
-        text = f"{req.method} {self._address}{'/_search' if posted else ''}?{urlencode(parameters)}"
+        one = rest[0] if rest and not posted else ""
+        text = f"{req.method} {'/'.join((self._address, *rest))}"
+        if not one:
+            text += f"?{urlencode(parameters)}"
         trail.context.subject = Subject(query=Query(id="", name="Security Audit Log", text=text.encode()))
-        if rest and not posted:
-            text = f"{req.method} {self._address}/{rest[0]}"
-            trail.context.subject = Subject(query=Query(id="", name="Security Audit Log", text=text.encode()))
-            return orjson.dumps(self._one(rest[0], trail))
-        return orjson.dumps(self._page(parameters, trail))
+        return orjson.dumps(self._one(one, trail) if one else self._page(parameters, trail))
 
     def _page(self, parameters: Sequence[tuple[str, str]], trail: Trail) -> dict[str, Any]:
         search = read(parameters)
         reader = reader_of(trail.context.caller, self._may(trail.context.caller, trail))
         page = self._find(search, reader)
         events = [each.event for each in page.found]
-        self._tell(page.found, reader, len(events), trail)
+        self._tell(page.found, reader, trail)
         bundle: dict[str, Any] = {
             "resourceType": "Bundle",
             "type": "searchset",
@@ -140,7 +139,7 @@ class AuditEvents:
         page = self._find(search, reader)
         if not page.found:
             raise NotThere
-        self._tell(page.found, reader, 1, trail)
+        self._tell(page.found, reader, trail)
         return page.found[0].event
 
     def _find(self, search: Search, reader: Reader) -> Page:
@@ -179,12 +178,12 @@ class AuditEvents:
             hidden=Restriction(0) if rule is None else rule.hides | rule.hides_all | rule.delays | rule.masks,
         )
 
-    def _tell(self, found: Sequence[Found], reader: Reader, count: int, trail: Trail) -> None:
+    def _tell(self, found: Sequence[Found], reader: Reader, trail: Trail) -> None:
         """On record with each patient whose log was read."""
         pids = [each.pid for each in found if each.pid] or list(trail.patients)
         if reader.view is not View.ALL and trail.patients:
             pids = list(trail.patients)
-        trail.seen(*for_each_patient(Deed(objects=count), pids))
+        trail.seen(*for_each_patient(Deed(objects=len(found)), pids))
 
     def _links(self, parameters: Sequence[tuple[str, str]], page: Page) -> list[dict[str, str]]:
         kept = [(name, value) for name, value in parameters if name != "cursor"]
@@ -218,8 +217,3 @@ def _form(req: falcon.Request) -> list[tuple[str, str]]:
         return parse_qsl(data.decode("ascii"), keep_blank_values=True)
     except ValueError:
         raise sender("The search is not a form.") from None
-
-
-def said(error: Unusable) -> str:
-    """Everything that is wrong with a search, in one text."""
-    return " ".join(f"{each.parameter} {each.detail}." for each in error.problems)

@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
-from urllib.parse import quote
 
 import falcon
 from sqlalchemy import Connection
@@ -25,13 +24,12 @@ from xds.access.gate import Access
 from xds.audit.facts import Deed, Query, Subject
 from xds.audit.trail import Trail
 from xds.errors import DataTypeError, Denied, Fault, RegistryFailure
-from xds.fhir.routes import URL_PATH, challenge
+from xds.fhir.gate import http_request, refusal
 from xds.metadata.datatypes import CX
 from xds.metadata.identifiers import authority_of_patient
 from xds.registry.patients import Domain
 from xds.security.caller import Caller
-from xds.security.denials import DENIALS, TOKEN_MEANINGS, Oauth
-from xds.security.gate import FhirGate, HttpRequest
+from xds.security.gate import FhirGate
 from xds.store import schema
 from xds.store.database import Database
 from xds.store.trouble import is_busy, no_room
@@ -325,25 +323,13 @@ class PrivacyPush:
     def _caller(self, req: falcon.Request) -> Caller | None:
         if self._gate is None:
             return None
-        request = HttpRequest(
-            method=req.method,
-            url=self._public_url + quote(req.root_path + req.path, safe=URL_PATH),
-            authorization=req.get_header("Authorization"),
-            dpop=req.get_header("DPoP"),
-        )
-        return self._gate.caller(request)
+        return self._gate.caller(http_request(req, self._public_url))
 
     def _denied(self, denial: Denied) -> _Answer:
-        found = DENIALS[denial.rule].code
-        # An assertion is a token here, whatever SOAP would say of it.
-        code = found if isinstance(found, Oauth) else Oauth.INVALID_TOKEN
         assert self._gate is not None
-        return _Answer(
-            {Oauth.INVALID_REQUEST: 400, Oauth.INSUFFICIENT_SCOPE: 403}.get(code, 401),
-            TOKEN_MEANINGS[code],
-            f"denied {denial.rule} {denial.sentence}",
-            challenges=[challenge(scheme, code) for scheme in self._gate.challenges],
-        )
+        told = refusal(denial, self._gate)
+        logged = f"denied {denial.rule} {denial.sentence}"
+        return _Answer(told.status, told.meaning, logged, challenges=told.challenges)
 
     def _store(self, push: Push, by: str, trail: Trail) -> _Answer:
         """200 follows the commit."""

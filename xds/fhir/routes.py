@@ -10,7 +10,6 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from typing import Final
-from urllib.parse import quote
 
 import falcon
 import orjson
@@ -18,12 +17,12 @@ import orjson
 from xds.audit.search import Unusable
 from xds.audit.trail import Trail
 from xds.errors import Denied, Fault, RegistryFailure
-from xds.fhir.audit_events import AuditEvents, MethodNotAllowed, NotThere, said
+from xds.fhir.audit_events import AuditEvents, MethodNotAllowed, NotThere
 from xds.fhir.capability import statement
+from xds.fhir.gate import http_request, refusal
 from xds.fhir.outcomes import MEDIA_TYPE, outcome
-from xds.security.denials import DENIALS, TOKEN_MEANINGS, Oauth
-from xds.security.gate import FhirGate, HttpRequest
-from xds.security.jws import ALGORITHMS
+from xds.security.denials import Oauth
+from xds.security.gate import FhirGate
 from xds.store.trouble import is_busy, no_room
 from xds.transport.endpoint import trace
 from xds.transport.message import new_reference
@@ -31,8 +30,6 @@ from xds.transport.message import new_reference
 log = logging.getLogger("xds")
 
 BASE: Final = "/fhir"
-#: What a path may hold as it is (RFC 3986, 3.3): it comes decoded, and a ? in it is no query's.
-URL_PATH: Final = "/:@!$&'()*+,;="
 
 
 class FhirBase:
@@ -82,13 +79,8 @@ class FhirBase:
                 ("", BASE) if resource is None else ("ITI-81", f"{BASE}/{kind}")
             )
             if self._gate is not None:
-                request = HttpRequest(
-                    method=req.method,
-                    url=self._public_url + quote(req.root_path + req.path, safe=URL_PATH),
-                    authorization=req.get_header("Authorization"),
-                    dpop=req.get_header("DPoP"),
-                )
-                caller = trail.context.caller = self._gate.caller(request)
+                caller = self._gate.caller(http_request(req, self._public_url))
+                trail.context.caller = caller
                 detail = f" kind={caller.kind} issuer={caller.issuer}"
             if resource is None:
                 trail.refused_for("not-supported")
@@ -110,7 +102,7 @@ class FhirBase:
                 f"cannot be read: {' '.join(sorted({each.parameter for each in error.problems}))}"
             )
             resp.status = 400
-            resp.data = outcome("invalid", said(error), reference)
+            resp.data = outcome("invalid", str(error), reference)
         except Fault as fault:
             trail.refused_for("cannot be read")
             resp.status = 400
@@ -123,15 +115,13 @@ class FhirBase:
             detail += f" refused {' '.join(each.rule for each in failure.errors)}"
         except Denied as denial:
             trail.denied(denial.rule)
-            found = DENIALS[denial.rule].code
-            # An assertion is a token here, whatever SOAP would say of it.
-            code = found if isinstance(found, Oauth) else Oauth.INVALID_TOKEN
             assert self._gate is not None
-            resp.status = {Oauth.INVALID_REQUEST: 400, Oauth.INSUFFICIENT_SCOPE: 403}.get(code, 401)
-            for scheme in self._gate.challenges:
-                resp.append_header("WWW-Authenticate", challenge(scheme, code))
-            issue = "forbidden" if code is Oauth.INSUFFICIENT_SCOPE else "login"
-            resp.data = outcome(issue, TOKEN_MEANINGS[code], reference)
+            told = refusal(denial, self._gate)
+            resp.status = told.status
+            for each in told.challenges:
+                resp.append_header("WWW-Authenticate", each)
+            issue = "forbidden" if told.code is Oauth.INSUFFICIENT_SCOPE else "login"
+            resp.data = outcome(issue, told.meaning, reference)
             detail = f" denied {denial.rule} {denial.sentence}"
         except Exception as error:
             busy = is_busy(error) or bool(no_room(error))
@@ -161,13 +151,3 @@ def _request_id(req: falcon.Request) -> str:
     """X-Request-Id, when it can stand in the log (FHIR R4 3.1.0.8)."""
     given = req.get_header("X-Request-Id", default="")
     return given if 0 < len(given) <= 200 and given.isascii() and given.isprintable() else ""
-
-
-def challenge(scheme: str, code: Oauth) -> str:
-    """A WWW-Authenticate value; without a token there is no error to tell of (RFC 6750 3)."""
-    parts = ['realm="xds"']
-    if code is not Oauth.NONE:
-        parts.append(f'error="{code}"')
-    if scheme == "DPoP":
-        parts.append(f'algs="{" ".join(ALGORITHMS)}"')
-    return f"{scheme} {', '.join(parts)}"

@@ -30,6 +30,11 @@ class Identifier:
     value: str
     authority: str = ""
 
+    @property
+    def cx(self) -> str:
+        """As the registry writes a patient id (CX)."""
+        return f"{self.value}^^^&{self.authority}&ISO"
+
 
 @dataclass(frozen=True, slots=True)
 class Unit:

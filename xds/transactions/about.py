@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 
 from lxml import etree
@@ -107,12 +108,12 @@ def references(message: Message) -> Subject:
 # ---- from checked data, for `do`
 
 
-def entries(given: Iterable[DocumentEntry], repository: str = "") -> tuple[Document, ...]:
+def entries(given: Iterable[DocumentEntry]) -> tuple[Document, ...]:
     """Document entries that are being registered."""
     return tuple(
         Document(
             unique_id=each.unique_id,
-            repository=each.repository_unique_id or repository,
+            repository=each.repository_unique_id or "",
             home=each.home or "",
             mime_type=each.mime_type,
             codes=tuple(each.confidentiality_codes),
@@ -123,12 +124,4 @@ def entries(given: Iterable[DocumentEntry], repository: str = "") -> tuple[Docum
 
 def owned(document: Document, owner: Owned | None) -> Document:
     """A document with the codes under which the registry has it."""
-    if owner is None:
-        return document
-    return Document(
-        unique_id=document.unique_id,
-        repository=document.repository,
-        home=document.home,
-        mime_type=document.mime_type,
-        codes=codes_of(owner.restrictions),
-    )
+    return document if owner is None else replace(document, codes=codes_of(owner.restrictions))
