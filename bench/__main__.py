@@ -24,7 +24,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from bench import access, content, floor, handing_on, messages, servers
+from bench import access, content, floor, gateway, handing_on, messages, servers
 from bench.measure import Act, Case, Result, compare, in_turn, measure, same
 from bench.messages import Request
 from bench.servers import Connection, on_the_wire
@@ -264,6 +264,20 @@ def _line(result: Result) -> str:
     )
 
 
+def _gateway_lines(found: gateway.FanOuts) -> str:
+    latency = f"{gateway.LATENCY * 1000:.0f} ms"
+    head = f"FindDocuments over {gateway.COMMUNITIES} communities, ms"
+    lines = [f"\n{head:42}{'0 ms':>10}{latency:>10}{'latencies':>12}"]
+    for name, (without, with_it), latencies in (
+        ("one request", found.alone, found.latencies[0]),
+        (f"{gateway.CLIENTS} at the same time, until the last", found.together, found.latencies[1]),
+    ):
+        lines.append(f"{name:42}{without:10.1f}{with_it:10.1f}{latencies:12.2f}")
+    own, others = found.cpu
+    lines.append(f"processor time for each: gateway {own:.1f} ms, the communities together {others:.1f} ms")
+    return "\n".join(lines)
+
+
 def _machine() -> dict[str, Any]:
     return {
         "system": platform.system(),
@@ -328,6 +342,9 @@ def main() -> int:
         handed_on = handing_on.events_per_second(Path(folder))
         print(f"\nAuditEvents handed on to a receiver on this machine: {handed_on:.0f}/s", flush=True)
         figures["events handed on per second"] = handed_on
+        fan_outs = gateway.fan_outs(Path(folder), min(arguments.rounds, 7))
+        print(_gateway_lines(fan_outs), flush=True)
+        figures["fan-outs"] = asdict(fan_outs)
     figures |= {
         "documents": filled.documents,
         "results": [asdict(each) for each in results],

@@ -38,16 +38,16 @@ class Request:
     body: bytes
 
 
-def find(pid: str, security: str = "") -> Request:
+def find(pid: str, security: str = "", path: str = "/xds/registry") -> Request:
     """FindDocuments for the approved documents of one patient, with the full entries.
 
-    `security` is the header block of a ticket, or nothing.
+    `security` is the header block of a ticket, or nothing; `path` may be that of an initiating gateway.
     """
     parameters = {
         "$XDSDocumentEntryPatientId": [f"'{pid}'"],
         "$XDSDocumentEntryStatus": [f"('{names.APPROVED}')"],
     }
-    return _stored_query(find_documents.ID, parameters, security)
+    return _stored_query(find_documents.ID, parameters, security, path)
 
 
 def get(entry_uuids: Sequence[str]) -> Request:
@@ -58,7 +58,9 @@ def get(entry_uuids: Sequence[str]) -> Request:
     )
 
 
-def _stored_query(identifier: str, parameters: dict[str, list[str]], security: str = "") -> Request:
+def _stored_query(
+    identifier: str, parameters: dict[str, list[str]], security: str = "", path: str = "/xds/registry"
+) -> Request:
     slots = ""
     for name, values in parameters.items():
         written = "".join(f"<rim:Value>{escape(value)}</rim:Value>" for value in values)
@@ -70,7 +72,7 @@ def _stored_query(identifier: str, parameters: dict[str, list[str]], security: s
         f'<rim:AdhocQuery id="{identifier}">{slots}</rim:AdhocQuery></query:AdhocQueryRequest>',
         security,
     )
-    return Request("/xds/registry", _PLAIN, xml, xml)
+    return Request(path, _PLAIN, xml, xml)
 
 
 def provide(pid: str, number: int, document: bytes, chance: random.Random) -> Request:

@@ -1,7 +1,7 @@
 """Starts the node and the do-nothing application as processes of their own, and talks to them.
 
-`node` and `nothing` are context managers that give a port of 127.0.0.1 and end their process by its id.
-`Connection` is a client that costs next to nothing: one socket, no parsing but of the length.
+`node`, `gateway` and `nothing` are context managers that give a port of 127.0.0.1 and end their process by
+its id. `Connection` is a client that costs next to nothing: one socket, no parsing but of the length.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
+
+import psutil
 
 from bench.messages import Request
 from tests.metadata import samples
@@ -35,10 +37,36 @@ def node(
     With a trust file it wants tickets. `recorded`: as ever, with an access log.
     """
     port = _free_port()
-    settings = {
-        "XDS_ENVIRONMENT": "test",
+    settings = _settings(port, database, documents) | {
         "XDS_ACCESS__TICKET": "required" if trust else "none",
         "XDS_TRUST": str(trust or ""),
+    }
+    if not recorded:
+        settings["PYTHONPATH"] = f"{_ROOT / 'bench' / 'unrecorded'}{os.pathsep}{_ROOT}"
+    with _process(["-m", "xds.cli", "serve"], settings, port, log):
+        yield port
+
+
+@contextmanager
+def gateway(
+    folder: Path, home: str, communities: Path, *, workers: int, threads: int
+) -> Iterator[tuple[int, psutil.Process]]:
+    """`xds serve` as an initiating gateway, its registry empty: its port, and the parent of its workers."""
+    port = _free_port()
+    settings = _settings(port, folder / "gateway.db", folder / "gateway-documents") | {
+        "XDS_ACCESS__TICKET": "none",
+        "XDS_NODE__HOME_COMMUNITY_ID": home,
+        "XDS_NODE__WORKERS": str(workers),
+        "XDS_NODE__THREADS": str(threads),
+        "XDS_COMMUNITIES": str(communities),
+    }
+    with _process(["-m", "xds.cli", "serve"], settings, port, folder / "gateway.log") as process:
+        yield port, psutil.Process(process.pid)
+
+
+def _settings(port: int, database: Path, documents: Path) -> dict[str, str]:
+    return {
+        "XDS_ENVIRONMENT": "test",
         "XDS_PATIENTS__SOURCE": "open",
         "XDS_NODE__LISTEN": f"127.0.0.1:{port}",
         "XDS_NODE__WORKERS": str(WORKERS),
@@ -47,10 +75,6 @@ def node(
         "XDS_STORE__DATABASE": f"sqlite:///{database}",
         "XDS_STORE__DOCUMENTS": f"file://{documents}",
     }
-    if not recorded:
-        settings["PYTHONPATH"] = f"{_ROOT / 'bench' / 'unrecorded'}{os.pathsep}{_ROOT}"
-    with _process(["-m", "xds.cli", "serve"], settings, port, log):
-        yield port
 
 
 @contextmanager
@@ -62,7 +86,9 @@ def nothing(log: Path) -> Iterator[int]:
 
 
 @contextmanager
-def _process(arguments: list[str], settings: dict[str, str], port: int, log: Path) -> Iterator[None]:
+def _process(
+    arguments: list[str], settings: dict[str, str], port: int, log: Path
+) -> Iterator[subprocess.Popen[bytes]]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("XDS_")}
     with open(log, "wb") as output:
         process = subprocess.Popen(
@@ -75,7 +101,7 @@ def _process(arguments: list[str], settings: dict[str, str], port: int, log: Pat
         )
         try:
             _wait_for(process, port, log)
-            yield
+            yield process
         finally:
             process.terminate()
             try:

@@ -10,7 +10,7 @@ import errno
 import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -36,16 +36,23 @@ from xds.config import (
     import_function,
     load,
     server_context,
+    unsafe_communities,
     unsafe_issuers,
 )
 from xds.errors import Code, Denied, Fault, FaultCode, RegistryError, RegistryFailure, SettingsError
 from xds.fhir import privacy as privacy_push
 from xds.fhir.audit_events import AuditEvents
 from xds.fhir.routes import BASE, FhirBase
+from xds.gateway.awaited import AwaitedReplies
+from xds.gateway.communities import Communities, CommunitiesFile
+from xds.gateway.courier import Courier
+from xds.gateway.initiating import InitiatingGateway
+from xds.gateway.remote import UNDERSTOOD
+from xds.gateway.replies import NotKept, Replies
 from xds.log import set_up
 from xds.metadata import codesystems
 from xds.metadata.code_rules import CodeRules
-from xds.metrics import Metrics
+from xds.metrics import Metrics, Sample
 from xds.registry.prepare import Reading
 from xds.registry.registry import Options, Registry
 from xds.repository.documents import Repository
@@ -60,14 +67,17 @@ from xds.security.trust_store import TrustStore
 from xds.store.database import Database
 from xds.store.trouble import DatabaseBusy, is_busy, no_room
 from xds.transactions import iti8_patient_identity_feed as iti8
+from xds.transactions import iti80_cross_gateway_document_provide as iti80
 from xds.transactions import schema
+from xds.transactions.responses import of_community
 from xds.transactions.rules import broken
-from xds.transactions.transaction import Node, Transaction, log_refusal
-from xds.transport.addressing import WSA
+from xds.transactions.transaction import Body, Node, Transaction, log_refusal
+from xds.transport.addressing import WSA, AddressingFault, Elsewhere
 from xds.transport.endpoint import SoapEndpoint, plain_errors
 from xds.transport.memory import collect_seldom, keep_freed
 from xds.transport.message import Answer, Message
 from xds.transport.mllp import MllpListener
+from xds.transport.staged import StagingFolder
 from xds.transport.wsdl import Description, Schemas
 
 log = logging.getLogger("xds")
@@ -77,6 +87,11 @@ App = falcon.App[falcon.Request, falcon.Response]
 #: xds/wsdl is the repository's wsdl/, linked so that an installed package has it too.
 _WSDL: Final = Path(__file__).parent / "wsdl"
 _SCHEMA: Final = _WSDL / "schema" / "all.xsd"
+
+RESPONDING: Final = "/xca/responding"
+INITIATING: Final = "/xca/initiating"
+#: Where answers of other communities come that answer later; no transaction of its own, see _take_reply.
+REPLIES: Final = "/xca/replies"
 
 #: Address -> its WSDL and the transactions it takes, told apart by wsa:Action.
 ENDPOINTS: Final[Mapping[str, tuple[str, tuple[Transaction, ...]]]] = {
@@ -94,15 +109,44 @@ ENDPOINTS: Final[Mapping[str, tuple[str, tuple[Transaction, ...]]]] = {
     ),
     "/xds/repository": ("repository.wsdl", (transactions.ITI_41, transactions.ITI_43, transactions.ITI_86)),
     "/pix/feed": ("pix.wsdl", transactions.ITI_44),
+    RESPONDING: (
+        "responding-gateway.wsdl",
+        (transactions.ITI_38, transactions.ITI_39, transactions.ITI_80),
+    ),
+    INITIATING: (
+        "initiating-gateway.wsdl",
+        (transactions.INITIATING_ITI_18, transactions.INITIATING_ITI_43),
+    ),
 }
+#: Address -> the header blocks that its transactions process.
+HEADERS: Final[Mapping[str, frozenset[str]]] = {RESPONDING: frozenset((iti80.BLOCK,))}
+
+
+def _absent(settings: Settings) -> frozenset[str]:
+    """The addresses that a node does not have: only a community has gateways, and asks whom it knows."""
+    absent = set[str]()
+    if not settings["node.home_community_id"]:
+        absent.add(RESPONDING)
+    if not settings["communities"]:
+        absent.add(INITIATING)
+    return frozenset(absent)
 
 
 def _answer(
-    node: Node, gates: _Gates, known: Mapping[str, Transaction], message: Message, trail: Trail
-) -> tuple[Answer, bool]:
-    """One request, through the gates in their order. Raises Fault for what is no request at all."""
+    node: Node,
+    gates: _Gates,
+    known: Mapping[str, Transaction],
+    replies: Replies | None,
+    message: Message,
+    trail: Trail,
+) -> tuple[Answer, bool] | None:
+    """One request, through the gates in their order. Raises Fault for what is no request at all.
+
+    None: the answer goes to the message's `reply_to`, and is on disk.
+    """
     transaction = known.get(message.action)
     trail.context.reference, trail.context.message_id = message.reference, message.message_id
+    trail.context.reply_to = message.reply_to
     if transaction is None:
         raise Fault(
             FaultCode.SENDER,
@@ -111,6 +155,24 @@ def _answer(
         )
     mtom = message.mtom and transaction.streams
     trail.context.number = transaction.number
+
+    def refused(errors: Sequence[RegistryError]) -> Body:
+        if transaction.of_community:
+            errors = of_community(errors, node.registry.options.home_urn)
+        return transaction.refuse(errors, message.reference)
+
+    def in_trouble(error: Exception) -> Body:
+        """The answer of a node that is full or busy; raises what is another error."""
+        if full := no_room(error):
+            log.error("%s %s no room: %s", message.reference, transaction.number, full)
+        elif not is_busy(error):
+            raise error
+        errors = (broken("node-full" if full else "node-busy", transaction=transaction.number),)
+        log_refusal(message.reference, transaction.number, errors)
+        trail.refused(errors)
+        return refused(errors)
+
+    at_once = not message.reply_to  # and on the same connection
     try:
         caller = trail.context.caller = gates.who_asks(message)  # GATE 1, who is asking?
         trail.context.subject = transaction.about(message)
@@ -118,27 +180,67 @@ def _answer(
         request = transaction.read(node, message)
         # GATE 2, what may they do and see? It becomes a condition in every statement of `do`.
         access = gates.may(caller, transaction.asks(request), trail)
+        if replies is not None and message.reply_to:
+            replies.check_room(message.reply_to, transaction.number)
         # GATE 3, what was done? `do` tells the trail in its own database transaction.
         result = transaction.do(node, request, access, trail)
         body = transaction.write(result)
     except Denied as denial:
         log.info("%s %s denied %s %s", message.reference, transaction.number, denial.rule, denial.sentence)
         trail.denied(denial.rule)
-        body = transaction.refuse((gates.denial(denial),), message.reference)
+        at_once = True  # nobody who is not let in has us contact anybody
+        body = refused((gates.denial(denial),))
     except RegistryFailure as failure:
         log_refusal(message.reference, transaction.number, failure.errors)
         trail.refused(failure.errors)
-        body = transaction.refuse(failure.errors, message.reference)
+        # The same for gate 2, whose rules these are.
+        not_let_in = any(each.rule.startswith("access-") for each in failure.errors)
+        at_once = at_once or not_let_in or isinstance(failure, NotKept)
+        body = refused(failure.errors)
     except (OSError, OperationalError, DatabaseBusy) as error:
-        if full := no_room(error):
-            log.error("%s %s no room: %s", message.reference, transaction.number, full)
-        elif not is_busy(error):
+        at_once = True
+        body = in_trouble(error)
+    answer = Answer(transaction.response_action, body)
+    if at_once:
+        return answer, mtom
+    assert replies is not None
+    try:
+        replies.keep(message, answer, mtom)
+    except (OSError, OperationalError, DatabaseBusy) as error:
+        return Answer(transaction.response_action, in_trouble(error)), mtom
+    return None
+
+
+#: wsa:Action of an answer that comes later -> the transaction it is of.
+_LATER: Final = {each.response_action: each.number for each in (transactions.ITI_38, transactions.ITI_39)}
+
+
+def _take_reply(awaited: AwaitedReplies, message: Message, trail: Trail) -> None:
+    """The answer of a community to a call of ours; whoever made the call judges it, and has it on record.
+
+    Nobody is asked for a ticket: that the wsa:MessageID of the call is named is the permission. It cannot be
+    guessed (122 random bits), is told to the one community alone, and is good once, for as long as the call
+    may take; where tls.client_ca is set the sender also has a client certificate. Raises Fault.
+    """
+    trail.context.reference, trail.context.message_id = message.reference, message.message_id
+    trail.context.number = _LATER.get(message.action, "")
+    try:
+        taken = bool(message.relates_to) and awaited.take(message)
+    except (OSError, OperationalError, DatabaseBusy) as error:
+        if not (no_room(error) or is_busy(error)):
             raise
-        errors = (broken("node-full" if full else "node-busy", transaction=transaction.number),)
-        log_refusal(message.reference, transaction.number, errors)
-        trail.refused(errors)
-        body = transaction.refuse(errors, message.reference)
-    return Answer(transaction.response_action, body), mtom
+        raise Fault(
+            FaultCode.RECEIVER, "The node has no room for the reply, or is busy: send it again later."
+        ) from error
+    if not taken:
+        raise AddressingFault(
+            "InvalidAddressingHeader",
+            "The header wsa:RelatesTo names no request that waits for its answer here: it is not ours, its"
+            " time is over, or its answer has come. Do not send the message again.",
+            "RelatesTo",
+        )
+    log.info("%s is the answer to a call", message.reference)
+    trail.elsewhere()
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +331,9 @@ def create_app(settings: Settings | None = None) -> App:
     if not _is_current(database, patient=alone):
         raise SettingsError("store.database is not of this version: run `xds migrate`")
     documents = FolderStore(settings["store.documents"])
+    communities = _communities(settings)
+    awaited = _awaited(settings, database, documents) if communities else None
+    replies = _replies(settings, database, documents, communities)
     codes = CodeRules(
         codesystems.load(settings["codes.folder"]),
         settings["codes.profile"],
@@ -257,6 +362,7 @@ def create_app(settings: Settings | None = None) -> App:
         codes=codes,
         on_demand=_on_demand(settings),
         namespaces=settings["patients.authorities"].namespaces,
+        gateway=_initiating_gateway(settings, communities, documents.staging, awaited),
     )
     trust = None
     if settings["access.ticket"] == "required":
@@ -270,19 +376,37 @@ def create_app(settings: Settings | None = None) -> App:
     begin = _trails(settings, database, [each.name for each in handed_on])
     app = falcon.App()
     plain_errors(app)
+    absent = _absent(settings)
     for address, (wsdl, offered) in ENDPOINTS.items():
+        if address in absent:
+            continue
         known = {transaction.action: transaction for transaction in offered}
+        later = frozenset(each.action for each in offered if each.asynchronous)
         endpoint = SoapEndpoint(
-            partial(_answer, node, gates, known),
+            partial(_answer, node, gates, known, replies),
             begin,
             settings.limits,
             documents.staging,
             name=address,
-            understood=gates.understood,
+            understood=gates.understood | HEADERS.get(address, frozenset()),
             actions=known,
             wsdl=Description(_WSDL / wsdl, settings["node.public_url"]),
+            elsewhere=Elsewhere(later, replies.may_reply_to) if later else None,
         )
         app.add_route(address, endpoint)
+    if awaited:
+        endpoint = SoapEndpoint(
+            partial(_take_reply, awaited),
+            begin,
+            settings.limits,
+            documents.staging,
+            name=REPLIES,
+            understood=UNDERSTOOD,
+            actions=_LATER,
+            wsdl=Description(_WSDL / "replies.wsdl", settings["node.public_url"]),
+            answers=True,
+        )
+        app.add_route(REPLIES, endpoint)
     schemas = Schemas(_WSDL / "schema")
     for folder in sorted({address.rpartition("/")[0] for address in ENDPOINTS}):
         app.add_route(f"{folder}/schema/{{name}}", schemas)
@@ -307,8 +431,16 @@ def create_app(settings: Settings | None = None) -> App:
             settings.limits,
         ),
     )
-    samples = [partial(figures.samples, database, [each.name for each in handed_on])]
-    app.add_route("/metrics", Metrics(*samples, *([trust.samples] if trust else [])))
+    samples: list[Callable[[], Iterable[Sample]]] = [
+        partial(figures.samples, database, [each.name for each in handed_on])
+    ]
+    if trust:
+        samples.append(trust.samples)
+    if node.gateway:
+        samples.append(node.gateway.samples)
+    if RESPONDING not in absent:
+        samples.append(replies.samples)
+    app.add_route("/metrics", Metrics(*samples))
     app.add_route("/health/live", _Live())
     app.add_route("/health/ready", _Ready(node))
     if alone:
@@ -316,6 +448,10 @@ def create_app(settings: Settings | None = None) -> App:
         if trust:
             trust.start()  # ends with the worker, as the listener and the delivery do
         Delivery(database, handed_on).start()
+        if RESPONDING not in absent:
+            Courier(replies, settings.limits).start()
+        if awaited:
+            awaited.start()
         if settings["patients.mllp_listen"]:
             _mllp_listener(settings, node, begin).start()
     return app
@@ -363,7 +499,65 @@ def _mllp_listener(settings: Settings, node: Node, begin: Trails) -> MllpListene
 
 def _on_demand(settings: Settings) -> OnDemand | None:
     name = settings["repository.on_demand"]
-    return OnDemand(import_function(name), settings["repository.on_demand_seconds"]) if name else None
+    return (
+        OnDemand(import_function("repository.on_demand", name), settings["repository.on_demand_seconds"])
+        if name
+        else None
+    )
+
+
+def _communities(settings: Settings) -> CommunitiesFile | None:
+    path = settings["communities"]
+    return CommunitiesFile(path, partial(unsafe_communities, settings)) if path else None
+
+
+def _initiating_gateway(
+    settings: Settings,
+    communities: CommunitiesFile | None,
+    staging: StagingFolder,
+    awaited: AwaitedReplies | None,
+) -> InitiatingGateway | None:
+    if communities is None:
+        return None
+    exchange = settings["gateway.ticket_exchange"]
+    return InitiatingGateway(
+        communities,
+        settings.limits,
+        staging,
+        import_function("gateway.ticket_exchange", exchange) if exchange else None,
+        awaited,
+        joins_own=settings["gateway.own"] == "joined",
+        most=settings["registry.results"],
+        # The rest of the threads stay free for those who ask this node alone, whatever communities do.
+        requests=max(settings["node.threads"] * 3 // 4, settings["node.threads"] - 8, 1),
+    )
+
+
+def _awaited(settings: Settings, database: Database, documents: FolderStore) -> AwaitedReplies:
+    """Answers of communities that answer later; half of the threads stay free to take them in."""
+    return AwaitedReplies(
+        database,
+        settings["node.name"],
+        settings["node.public_url"].rstrip("/") + REPLIES,
+        documents.replies,
+        documents.staging,
+        settings.limits,
+        max(1, settings["node.threads"] // 2),
+    )
+
+
+def _replies(
+    settings: Settings, database: Database, documents: FolderStore, communities: CommunitiesFile | None
+) -> Replies:
+    """Our own answers that go elsewhere; without a communities file nothing may."""
+    return Replies(
+        database,
+        settings["node.name"],
+        documents.replies,
+        lambda: communities.communities if communities else Communities(),
+        documents.has_room,
+        settings["limits.document_bytes"],
+    )
 
 
 def _is_current(database: Database, *, patient: bool) -> bool:
@@ -406,4 +600,8 @@ class _Ready:
             resp.status = 503
             resp.text = "not ready\n"
             return
-        resp.text = "ready\n"
+        # A community that is away makes no node unable to work: what others have is still to be had from it.
+        gateways = self._node.gateway.gateways if self._node.gateway else ()
+        resp.text = "".join(
+            ("ready\n", *(f"community {each.community.urn} {each.state}\n" for each in gateways))
+        )

@@ -114,7 +114,8 @@ def check(arguments: argparse.Namespace) -> int:
 
 
 def sweep(arguments: argparse.Namespace) -> int:
-    """Remove bytes that were staged or put and never registered."""
+    """Remove bytes that were staged or put and never registered, and replies that nobody has use for."""
+    from xds.gateway import strays
     from xds.repository import sweep
 
     settings, _ = _settings(arguments)
@@ -127,10 +128,15 @@ def sweep(arguments: argparse.Namespace) -> int:
             everything=arguments.all,
             force=arguments.force,
         )
+        replies = strays.sweep(
+            database, documents.replies, grace=timedelta(hours=hours), force=arguments.force
+        )
     print(
         f"Removed {swept.staged} unfinished and {swept.unregistered} unregistered documents,"
         f" {swept.bytes} bytes in all."
     )
+    if replies:
+        print(f"Removed {replies} files of replies between communities that nobody waits for.")
     return 0
 
 

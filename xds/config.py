@@ -28,6 +28,7 @@ from xds.transport.limits import Limits
 if TYPE_CHECKING:
     from xds.audit.event import Node
     from xds.audit.receivers import Receiver
+    from xds.gateway.communities import Communities
     from xds.security.trust import Issuer
 
 
@@ -392,7 +393,27 @@ SETTINGS: Final = (
         "Folder of code tables of this node's own, instead of built-in ones and beside them; empty: none.",
     ),
     Setting("trust", "", _path, "The trust file: issuers, kinds, keys, audiences."),
-    Setting("communities", "", _path, "The communities file of the gateways."),
+    Setting(
+        "communities",
+        "",
+        _path,
+        "The communities file: whom this node asks as an initiating gateway (docs/gateways.md);"
+        " empty: nobody.",
+    ),
+    Setting(
+        "gateway.own",
+        "joined",
+        _one_of("joined", "left-out"),
+        "Whether a query of the initiating gateway that names no community asks this node's own registry"
+        " too.",
+    ),
+    Setting(
+        "gateway.ticket_exchange",
+        "",
+        _text,
+        "The function that gives the ticket for another community, as module:function (docs/gateways.md);"
+        " empty: tickets go on as they came.",
+    ),
     _limit("root_bytes", "The XML of one message, in bytes."),
     _limit("document_bytes", "One document, in bytes."),
     _limit("total_bytes", "One whole request, in bytes."),
@@ -465,11 +486,13 @@ def check_to_serve(settings: Settings) -> None:
         )
     errors += _tls_errors(settings)
     errors += _patient_errors(settings)
-    if settings["repository.on_demand"]:
-        try:
-            import_function(settings["repository.on_demand"])
-        except SettingsError as error:
-            errors.append(str(error))
+    for key in ("repository.on_demand", "gateway.ticket_exchange"):
+        if settings[key]:
+            try:
+                import_function(key, settings[key])
+            except SettingsError as error:
+                errors.append(str(error))
+    errors += _community_errors(settings)
     errors += _ticket_errors(settings)
     try:
         audit_receivers(settings)
@@ -483,18 +506,46 @@ def check_to_serve(settings: Settings) -> None:
         raise SettingsError("\n".join(errors))
 
 
-def import_function(name: str) -> Callable[..., Any]:
-    """The function that `module:function` names; raises SettingsError."""
+def import_function(key: str, name: str) -> Callable[..., Any]:
+    """The function that a setting names as `module:function`; raises SettingsError."""
     module, _, function = name.partition(":")
     try:
         found: Any = getattr(importlib.import_module(module), function)
     except Exception as error:  # whatever the module does when it is imported
         raise SettingsError(
-            f"repository.on_demand cannot be imported as module:function: {type(error).__name__}: {error}"
+            f"{key} cannot be imported as module:function: {type(error).__name__}: {error}"
         ) from None
     if not callable(found):
-        raise SettingsError("repository.on_demand names no function")
+        raise SettingsError(f"{key} names no function")
     return found  # type: ignore[no-any-return]
+
+
+def _community_errors(settings: Settings) -> list[str]:
+    """Whom the node would ask: an initiating gateway is a community itself, and knows whom it speaks to."""
+    if not settings["communities"]:
+        return []
+    errors = []
+    if not settings["node.home_community_id"]:
+        errors.append("communities needs node.home_community_id: set this community's OID")
+    from xds.gateway.communities import read_communities
+
+    try:
+        return errors + unsafe_communities(settings, read_communities(settings["communities"]))
+    except SettingsError as error:
+        return [*errors, *str(error).splitlines()]
+
+
+def unsafe_communities(settings: Settings, communities: Communities) -> list[str]:
+    """Why a node with these settings must not ask these communities: at the start and at each reload."""
+    from xds.gateway.communities import unsafe
+
+    return unsafe(
+        communities,
+        settings["node.home_community_id"],
+        settings["environment"] == "test",
+        settings["node.public_url"],
+        settings["node.threads"],
+    )
 
 
 def _ticket_errors(settings: Settings) -> list[str]:

@@ -16,6 +16,8 @@ because what stands here is shown to senders and written to logs.
     ├── SettingsError         the node cannot start with these settings
     ├── ClientError           the other side refused, or could not be reached
     │   ├── Faulted           with a SOAP fault, whose code it has (in xds.transport.client)
+    │   ├── NoAnswer          or no answer came that can be used; `kind` says why (in xds.transport.trouble)
+    │   ├── IncompleteFind    a gateway could not ask everybody (in xds.client, with what it has)
     │   └── IncompleteFetch   some documents came and some did not (in xds.client, with those that came)
     ├── TicketRefused         the sample ticket service does not issue that (in xds.demo.keys)
     └── DemoFailed            the demo could not go on (in xds.demo.node)
@@ -52,6 +54,7 @@ class Code(StrEnum):
     RESULT_NOT_SINGLE_PATIENT = "XDSResultNotSinglePatient"
     TOO_MANY_RESULTS = "XDSTooManyResults"
     UNKNOWN_COMMUNITY = "XDSUnknownCommunity"
+    UNAVAILABLE_COMMUNITY = "XDSUnavailableCommunity"
     MISSING_HOME_COMMUNITY_ID = "XDSMissingHomeCommunityId"
     METADATA_UPDATE_ERROR = "XDSMetadataUpdateError"
     METADATA_UPDATE_OPERATION_ERROR = "XDSMetadataUpdateOperationError"
@@ -79,7 +82,8 @@ class RegistryError:
 
     `context` is a sentence that says what to do; it never quotes metadata other than ids of objects.
     `location` is the object's id as the sender wrote it, then `/` and the attribute's IHE name.
-    `rule` is the id under which docs/errors.md explains the rule.
+    `rule` is the id under which docs/errors.md explains the rule. An error that another community gave has no
+    rule here, and its words are its own; `foreign_code` is its code where that is none of ours.
     """
 
     code: Code
@@ -87,6 +91,7 @@ class RegistryError:
     location: str = ""
     rule: str = ""
     warning: bool = False
+    foreign_code: str = ""
 
 
 class XdsError(Exception):

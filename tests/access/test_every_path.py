@@ -2,7 +2,8 @@
 
 A record is asked in every way before something confidential is filed in it, by the ids that are still to
 come too, and again afterwards: the answers must be the same, byte for byte. Whoever may see it gets other
-answers to the very same questions, so that it is no walk along walls.
+answers to the very same questions, so that it is no walk along walls. The ways are the registry and the
+repository themselves, and the two gateways in front of them.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,7 +25,7 @@ from tests.blackbox.wire import NS, PARTIAL, SUCCESS, Reply, send
 from tests.nodes import Node
 from xds.demo.tickets import CLINICIAN, TicketService
 from xds.metadata.confidentiality import LEVELS, REFUSALS
-from xds.registry.queries import MULTI_PATIENT_QUERIES, STORED_QUERIES
+from xds.registry.queries import MULTI_PATIENT_QUERIES, PATIENT_QUERIES, STORED_QUERIES
 from xds.security.denials import WSSE
 
 TODAY = datetime.now(UTC).date()
@@ -238,6 +240,38 @@ def questions(record: Record) -> Iterator[tuple[str, str, Parameters]]:
                 yield transaction, query_id, parameters
 
 
+HOME = "2.16.578.1.12.4.5.100.7"
+HOME_URN = f"urn:oid:{HOME}"
+
+
+@dataclass(frozen=True)
+class Way:
+    """An address of the node where its registry can be asked a stored query and its repository a document.
+
+    `path` is empty where the transactions say it. `home` is named in every request for something by its id,
+    with `of_patients` also in a query about a patient.
+    """
+
+    query: str = "ITI-18"
+    retrieve: str = "ITI-43"
+    path: str = ""
+    home: str = ""
+    of_patients: bool = False
+
+    def __str__(self) -> str:
+        """As answers are named."""
+        return f"{self.query}{self.path}"
+
+
+DIRECT = Way()
+RESPONDING = Way("ITI-38", "ITI-39", home=HOME_URN, of_patients=True)
+#: The gateway of this same community, which joins its own registry whether it is named or not.
+INITIATING = Way(path=m.INITIATING, home=HOME_URN)
+WAYS = (DIRECT, RESPONDING, INITIATING)
+#: Requests on their way at the same time: those that are only a look share a commit of the access log.
+AT_ONCE = 4
+
+
 class Walk:
     """A node that wants tickets, and the ways to a record."""
 
@@ -245,10 +279,22 @@ class Walk:
         self.node = node
         self.service = service
 
-    def ask(self, ticket: str, transaction: str, body: str) -> Reply:
-        """One request with a ticket."""
-        header = f'<w:Security xmlns:w="{WSSE}" s:mustUnderstand="1">{ticket}</w:Security>'
-        return send(self.node, m.plain(body, transaction, header=header))
+    def ask(self, ticket: str, transaction: str, body: str, *, path: str = "", header: str = "") -> Reply:
+        """One request with a ticket, to the transaction's address if no other is given."""
+        header += f'<w:Security xmlns:w="{WSSE}" s:mustUnderstand="1">{ticket}</w:Security>'
+        request = m.plain(body, transaction, header=header)
+        return send(self.node, replace(request, path=path or request.path))
+
+    def query(
+        self, ticket: str, way: Way, query_id: str, parameters: Parameters, kind: str = "LeafClass"
+    ) -> Reply:
+        """A stored query of ITI-18 by one of the ways."""
+        home = way.home if way.of_patients or query_id not in PATIENT_QUERIES else ""
+        return self.ask(ticket, way.query, m.query(query_id, parameters, kind, home=home), path=way.path)
+
+    def fetch(self, ticket: str, way: Way, *unique_ids: str) -> Reply:
+        """Documents by one of the ways."""
+        return self.ask(ticket, way.retrieve, m.retrieve(*unique_ids, home=way.home), path=way.path)
 
     def file(self, record: Record, *filings: Filing) -> None:
         """As a clinician in an emergency, who sees everything."""
@@ -258,16 +304,25 @@ class Walk:
             assert reply.outcome == SUCCESS, reply.errors
 
     def answers(self, ticket: str, record: Record) -> Mapping[str, bytes]:
-        """What each question gives, full and as references, at both metadata levels."""
-        found = {}
-        for transaction, query_id, parameters in questions(record):
+        """What each question gives by each way, full and as references, at both metadata levels.
+
+        A name begins with the query and the way.
+        """
+
+        def ask(question: tuple[str, str, Parameters]) -> Mapping[str, bytes]:
+            transaction, query_id, parameters = question
+            name = (STORED_QUERIES | MULTI_PATIENT_QUERIES)[query_id].NAME
+            given = {}
             for kind, level in (("LeafClass", "1"), ("LeafClass", "2"), ("ObjectRef", "2")):
                 asked = {"$MetadataLevel": level} | dict(parameters)
-                reply = self.ask(ticket, transaction, m.query(query_id, asked, kind))
-                assert reply.status == 200, reply.fault.reason
-                name = (STORED_QUERIES | MULTI_PATIENT_QUERIES)[query_id].NAME
-                found[f"{name} {kind} {level} {sorted(parameters.items())}"] = _same(reply.body)
-        return found
+                for way in WAYS if transaction == "ITI-18" else (Way(transaction),):
+                    reply = self.query(ticket, way, query_id, asked, kind)
+                    assert reply.status == 200, reply.fault.reason
+                    given[f"{name} {way} {kind} {level} {sorted(parameters.items())}"] = _same(reply.body)
+            return given
+
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            return {name: body for some in pool.map(ask, questions(record)) for name, body in some.items()}
 
     def by_known_id(self, ticket: str, record: Record) -> Mapping[str, bytes]:
         """What comes of an attempt to fetch, replace, append to, change or remove each confidential document,
@@ -276,10 +331,13 @@ class Walk:
         found = {}
         for each in record.secrets:
             new = Marked(patient=record.pid, unique_id="1.2.3")
+            for way in WAYS:
+                found[f"fetch by {way} {each.title}"] = _same(self.fetch(ticket, way, each.unique_id).body)
             attempts = {
-                "fetch": ("ITI-43", m.retrieve(each.unique_id)),
-                "append": ("ITI-41", _about(new, record.pid, m.APPEND, each.id)),
-                "replace": ("ITI-41", _about(new, record.pid, m.REPLACE, each.id)),
+                f"{what} by {transaction}": (transaction, _about(new, record.pid, kind, each.id))
+                for what, kind in (("append", m.APPEND), ("replace", m.REPLACE))
+                for transaction in ("ITI-41", "ITI-80")
+            } | {
                 "deprecate": (
                     "ITI-57",
                     m.submit(
@@ -298,7 +356,9 @@ class Walk:
                 "remove": ("ITI-86", m.remove_documents(each.unique_id)),
             }
             for what, (transaction, body) in attempts.items():
-                found[f"{what} {each.title}"] = _same(self.ask(ticket, transaction, body).body)
+                header = m.home_block(HOME_URN) if transaction == "ITI-80" else ""
+                reply = self.ask(ticket, transaction, body, header=header)
+                found[f"{what} {each.title}"] = _same(reply.body)
         return found
 
 
@@ -321,12 +381,20 @@ def _same(answer: bytes) -> bytes:
 
 @pytest.fixture(scope="module")
 def walk(new_node: Callable[..., Node], tmp_path_factory: pytest.TempPathFactory) -> Walk:
-    """A node with a policy of these tests."""
+    """A node with a policy of these tests, which is its own gateway and knows no other community."""
     folder: Path = tmp_path_factory.mktemp("walk")
-    policy = folder / "policy.toml"
+    policy, communities = folder / "policy.toml", folder / "communities.toml"
     policy.write_text(POLICY)
+    communities.write_text("")
     service = TicketService(folder)
-    return Walk(new_node(access__ticket="required", access__policy=policy, trust=service.trust), service)
+    node = new_node(
+        access__ticket="required",
+        access__policy=policy,
+        trust=service.trust,
+        node__home_community_id=HOME,
+        communities=communities,
+    )
+    return Walk(node, service)
 
 
 def _done(command: subprocess.CompletedProcess[str]) -> None:
@@ -389,12 +457,17 @@ def test_what_is_hidden_might_as_well_not_be_there(case: Case, walk: Walk):
     assert [question for question in before if before[question] != after[question]] == []
     assert [attempt for attempt in tried if tried[attempt] != tried_after[attempt]] == []
     assert not any(SECRET.encode() in answer for answer in (*after.values(), *tried_after.values()))
-    # Whoever may see it gets another answer to nearly all of these questions.
+    # Whoever may see it gets another answer to nearly all of these questions, by each way.
     seen_after = walk.answers(seeing, record)
-    changed = {question.split()[0] for question in seen if seen[question] != seen_after[question]}
-    walked = {module.NAME for module in (*STORED_QUERIES.values(), *MULTI_PATIENT_QUERIES.values())}
-    assert changed == walked
-    assert any(SECRET.encode() in answer for answer in seen_after.values())
+    changed = {tuple(question.split()[:2]) for question in seen if seen[question] != seen_after[question]}
+    assert changed == {(module.NAME, str(way)) for module in STORED_QUERIES.values() for way in WAYS} | {
+        (module.NAME, "ITI-51") for module in MULTI_PATIENT_QUERIES.values()
+    }
+    for way in WAYS:
+        told = [answer for question, answer in seen_after.items() if question.split()[1] == str(way)]
+        assert any(SECRET.encode() in answer for answer in told)
+        for each in record.secrets:
+            assert walk.fetch(seeing, way, each.unique_id).documents() == {each.unique_id: each.content}
 
 
 @pytest.mark.parametrize("setting", ["reserve", "refuse"])
@@ -427,7 +500,7 @@ def test_what_is_blocked_is_listed_without_anything_of_it(walk: Walk):
         others, masked = _without_masked(answer, record)
         assert others == _without_masked(before[question], record)[0], question
         listed += masked
-    assert listed > 50
+    assert listed > 150
     for attempt, answer in tried_after.items():
         assert SECRET.encode() not in answer
         if attempt.startswith("fetch"):
@@ -448,11 +521,12 @@ def _without_masked(answer: bytes, record: Record) -> tuple[bytes, int]:
     return etree.tostring(root, method="c14n"), len(found)
 
 
-def test_blocked_and_hidden_documents_do_not_keep_the_others_from_being_delivered(walk: Walk):
+@pytest.mark.parametrize("way", WAYS, ids=str)
+def test_blocked_and_hidden_documents_do_not_keep_the_others_from_being_delivered(way: Way, walk: Walk):
     """One request for three: the open one comes, the blocked one is denied by name, the hidden one is like
     one that nobody has; PartialSuccess (ITI TF-3 4.2.4.2).
     """
-    patient = _patient(13)
+    patient = _patient(40 + WAYS.index(way))
     record = Record(patient, BLOCKED)
     walk.file(record, *record.filings)
     hidden, unknown = record.secrets[1], m.new_oid()
@@ -463,16 +537,15 @@ def test_blocked_and_hidden_documents_do_not_keep_the_others_from_being_delivere
         )
     )
     (good, _), blocked = record.open.documents, record.secrets[0]
-    reply = walk.ask(
+    reply = walk.fetch(
         walk.service.saml("personnel", patient=patient),
-        "ITI-43",
-        m.retrieve(blocked.unique_id, hidden.unique_id, good.unique_id, unknown),
+        way,
+        *(blocked.unique_id, hidden.unique_id, good.unique_id, unknown),
     )
     assert reply.outcome == PARTIAL
     assert reply.documents() == {good.unique_id: good.content}
-    errors = {each.location or each.context: each for each in reply.errors}
     by_id = {
-        document: [each for each in errors.values() if document in each.context + each.location]
+        document: [each for each in reply.errors if document in each.context]
         for document in (blocked.unique_id, hidden.unique_id, unknown)
     }
     assert [(e.code, e.rule) for e in by_id[blocked.unique_id]] == [
@@ -526,8 +599,9 @@ def test_a_blocked_document_is_not_fetched_as_somebody_elses(walk: Walk):
     )
     ticket = walk.service.saml("personnel", patient=another.patient)
     assert walk.ask(ticket, "ITI-42", m.register([false], None, another.pid)).outcome == SUCCESS
-    reply = walk.ask(ticket, "ITI-43", m.retrieve(secret.unique_id))
-    assert (reply.documents(), [each.rule for each in reply.errors]) == ({}, ["retrieve-document"])
+    for way in WAYS:
+        reply = walk.fetch(ticket, way, secret.unique_id)
+        assert (reply.documents(), [each.rule for each in reply.errors]) == ({}, ["retrieve-document"])
     seeing = walk.service.saml("personnel", patient=record.patient, purpose="ETREAT")
     assert walk.ask(seeing, "ITI-43", m.retrieve(secret.unique_id)).documents() == {
         secret.unique_id: secret.content
@@ -550,10 +624,11 @@ def test_a_filter_does_not_ask_a_masked_entry_what_it_hides(parameter: str, valu
     ticket = walk.service.saml("personnel", patient=record.patient)
     asked = {"$XDSDocumentEntryPatientId": f"'{record.pid}'", "$XDSDocumentEntryStatus": f"('{m.APPROVED}')"}
 
-    def found(more: Mapping[str, str]) -> set[str]:
-        reply = walk.ask(ticket, "ITI-18", m.query(m.FIND_DOCUMENTS, asked | dict(more)))
+    def found(way: Way, more: Mapping[str, str]) -> set[str]:
+        reply = walk.query(ticket, way, m.FIND_DOCUMENTS, asked | dict(more))
         return {each.get("id") for each in reply.content().iter("{*}ExtrinsicObject")}
 
     masked = {each.id for each in record.secrets}
-    assert found({f"$XDSDocumentEntry{parameter}": value}) == set(record.open.uuids)
-    assert found({"$XDSDocumentEntryClassCode": "('A00-1^^2.16.578.1.12.4.1.1.9602')"}) & masked
+    for way in WAYS:
+        assert found(way, {f"$XDSDocumentEntry{parameter}": value}) == set(record.open.uuids)
+        assert found(way, {"$XDSDocumentEntryClassCode": "('A00-1^^2.16.578.1.12.4.1.1.9602')"}) & masked

@@ -1,8 +1,8 @@
 """What this product asks of each of its own events, beyond R4, Norway and IHE.
 
 `tests/audit/profiles.py` calls it. These rules are ours and may be stricter than any source: an identifier
-says what it is of, and national numbers stand only where a reader of the log expects them and a view can take
-them away.
+says what it is of, national numbers stand only where a reader of the log expects them and a view can take
+them away, and what a gateway asks of others can be followed to their logs.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import binascii
 import re
 from collections.abc import Iterator
 
+from tests.audit import ihe
 from tests.audit import vocabulary as v
 from tests.audit.reading import Check, Node, code, everywhere, found, nodes, text, texts
 
@@ -118,11 +119,33 @@ def _profiles_are_said_once(event: Node) -> Iterator[str]:
         yield "meta.profile: a profile is claimed twice"
 
 
+_TRACE = re.compile(r"(?!0{32})[0-9a-f]{32}")
+
+
+def _ways_to_other_logs(event: Node) -> Iterator[str]:
+    # Message ids join two logs, the trace-id joins all (W3C Trace Context; what else is in it changes).
+    told: dict[str, list[str]] = {}
+    for entity in nodes(event, "entity"):
+        if code(entity.get("type")) == v.REQUEST_ID:
+            told.setdefault(text(entity, "description"), []).append(text(entity, "what.identifier.value"))
+    for name, ids in told.items():
+        if name and len(ids) > 1:
+            yield f"entity: {len(ids)} request ids called {name}"
+    if any(not _TRACE.fullmatch(each) for each in told.get("trace", ())):
+        yield "entity: a trace that is no trace-id"
+    asks = ihe.asks_another(event)
+    if asks and "trace" not in told:
+        yield "entity: another community was asked, and there is no trace"
+    if asks != ("message to the community" in told):
+        yield "entity: a message to the community, and only where one was asked"
+
+
 CHECKS = (
     Check("every identifier has value and system", _identifiers),
     Check("national numbers only where they belong; TR ATT-8", _national_numbers),
     Check("a system is a code system; fhir-rules 2.1, traps", _systems_of_codes),
     Check("claims", _profiles_are_said_once),
+    Check("one request in all logs; docs/audit-events.md", _ways_to_other_logs),
 )
 
 

@@ -1,8 +1,10 @@
-"""What IHE's transactions ask of an event: type, action, participants and objects, for the one who answers.
+"""What IHE's transactions ask of an event: type, action, participants and objects.
 
 `tests/audit/profiles.py` calls it. The rows translate the audit messages of TF-2 (ihe-rules 7.2) to FHIR as
-fhir-rules 2.2 says; no FHIR profile of them exists. An event with a transaction that has no row is reported,
-so that nothing passes unjudged. Nothing here looks at who the user is.
+fhir-rules 2.2 says; no FHIR profile of them exists. Most are of the one who answers; what a gateway asks of
+others has rows of its own, and which of the two holds is told by where the recorder stands. An event with a
+transaction that has no row is reported, so that nothing passes unjudged. Nothing here looks at who the user
+is.
 """
 
 from __future__ import annotations
@@ -40,10 +42,14 @@ class Object:
 
 REPOSITORY = Detail(("Repository Unique Id",))
 HOME = Detail(("ihe:homeCommunityID",))
+ENCODING = Detail(("QueryEncoding",))
+COMMUNITY = Detail(("urn:ihe:iti:xca:2010:homeCommunityId",))
 
 PATIENT = Object("patient", "1", "1")
-# TF-2 3.18.5.1.2: QueryEncoding is required. The home community is told "if known".
-QUERY = Object("query", "2", "24", query=True, details=(Detail(("QueryEncoding",)),))
+# TF-2 3.18.5.1.2: QueryEncoding is required. The home community is told "if known": whoever asks a community
+# knows it (TF-2 3.38.5.1.1).
+QUERY = Object("query", "2", "24", query=True, details=(ENCODING,))
+REMOTE_QUERY = Object("query", "2", "24", query=True, details=(ENCODING, COMMUNITY))
 SUBMISSION_SET = Object("submission set", "2", "20")
 DOCUMENT = Object("document", "2", "3", details=(REPOSITORY,))
 REMOTE_DOCUMENT = Object("document", "2", "3", details=(REPOSITORY, HOME))
@@ -57,14 +63,20 @@ FED_PATIENT_V3 = Object("patient", "1", "1", details=(Detail(("II", "MSH-10", "m
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """One row of the table: what the one who answers records of it."""
+    """One row of the table: what the one who answers records of it, or the one who asks."""
 
     code: str
     type: str
     actions: str
     success: tuple[Object, ...]
     we_send: bool = False  # whether we are the source; 43 and 39 follow the data, all others the request
+    we_ask: bool = False
     source: str = "fhir-rules 2.2; ihe-rules 7.2"
+
+    @property
+    def side(self) -> str:
+        """For whom the row is, in words."""
+        return "the one who asks" if self.we_ask else "the one who answers"
 
 
 # A patient is told "if known" by queries, retrievals and ITI-86 (TF-2, ihe-rules 7.2), so not asked for
@@ -92,6 +104,14 @@ TRANSACTIONS = (
 )
 BY_CODE = {row.code: row for row in TRANSACTIONS}
 UNDIRECTED = ("ITI-81",)
+# An initiating gateway: as any who queries, and as a consumer of documents (ihe-rules 7.2).
+ASKED = {
+    row.code: row
+    for row in (
+        Transaction("ITI-38", "110112", "E", (REMOTE_QUERY,), we_send=True, we_ask=True),
+        Transaction("ITI-39", "110107", "C", (REMOTE_DOCUMENT,), we_ask=True),
+    )
+}
 
 # A ticket or token that gate 1 refuses: User Authentication, with the transaction that it was for.
 DENIAL = "ITI-40"
@@ -142,15 +162,37 @@ def _denials(event: Node) -> Iterator[str]:
 def _rows(event: Node) -> list[Transaction]:
     """The rows that an event is judged by: none if it is a denial."""
     names = transactions_of(event)
-    return [] if DENIAL in names else [BY_CODE[name] for name in names if name in BY_CODE]
+    return [] if DENIAL in names else [_row(event, name) for name in names if name in BY_CODE]
+
+
+def _row(event: Node, name: str) -> Transaction:
+    """That of the side on which the recorder stands; of the one who answers, if that cannot be told."""
+    asking = ASKED.get(name)
+    if asking is None:
+        return BY_CODE[name]
+    ours, theirs = ("source", "destination") if asking.we_send else ("destination", "source")
+    return asking if _is_recorder(event, ours) and not _is_recorder(event, theirs) else BY_CODE[name]
+
+
+def _is_recorder(event: Node, side: str) -> bool:
+    observer = _identity(event, "source.observer")
+    return any(_identity(agent, "who") == observer for _, agent in agents_of(event, _SIDES[side]))
+
+
+_SIDES = {"source": v.SOURCE_ROLE, "destination": v.DESTINATION_ROLE}
+
+
+def asks_another(event: Node) -> bool:
+    """Whether the event is of what a gateway has asked of another community."""
+    return any(row.we_ask for row in _rows(event))
 
 
 def _type_and_action(event: Node) -> Iterator[str]:
     for row in _rows(event):
         if code(event.get("type")) != (v.DICOM, row.type):
-            yield f"type: {row.code} is DCM {row.type} for the one who answers"
+            yield f"type: {row.code} is DCM {row.type} for {row.side}"
         if event.get("action") not in tuple(row.actions):
-            yield f"action: {row.code} is {' or '.join(row.actions)}"
+            yield f"action: {row.code} is {' or '.join(row.actions)} for {row.side}"
 
 
 def _outcome(event: Node) -> Iterator[str]:
@@ -211,7 +253,7 @@ _STORED_QUERY = re.compile(r"^urn:uuid:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}
 
 def _queries(event: Node) -> Iterator[str]:
     for row in _rows(event):
-        if QUERY not in row.success:
+        if not {QUERY, REMOTE_QUERY} & set(row.success):
             continue
         for path, entity in numbered(event, "entity"):
             if not _is(QUERY, entity):
@@ -233,11 +275,38 @@ def _queries(event: Node) -> Iterator[str]:
 
 
 def _homes(event: Node) -> Iterator[str]:
-    kinds = ("urn:ihe:iti:xca:2010:homeCommunityId", "ihe:homeCommunityID")
+    kinds = (*COMMUNITY.names, *HOME.names)
+    # Whatever came of it, we have asked this community; what we were asked may be of a stranger's, in vain.
+    judged = [row for row in _rows(event) if row.code in ASKED]
+    judged = [row for row in judged if row.we_ask or event.get("outcome") == "0"]
+    asked = {_identity(agent, "who")[1] for row in judged for _, agent in _parties(event, row)[1]}
     for path, entity in numbered(event, "entity"):
         for detail in nodes(entity, "detail"):
-            if detail.get("type") in kinds and not text(detail, "valueString").startswith("urn:oid:"):
+            home = text(detail, "valueString")
+            if detail.get("type") not in kinds:
+                continue
+            if not home.startswith("urn:oid:"):
                 yield f"{path}: a home community that is no urn:oid:"
+            elif asked and home not in asked:
+                yield f"{path}: of another community than the one that was asked"
+
+
+def _parties(event: Node, row: Transaction) -> tuple[list[tuple[str, Node]], list[tuple[str, Node]]]:
+    """Who asked and who was asked, by the direction of the row."""
+    sources, destinations = agents_of(event, v.SOURCE_ROLE), agents_of(event, v.DESTINATION_ROLE)
+    return (sources, destinations) if row.we_send == row.we_ask else (destinations, sources)
+
+
+def _addresses(event: Node) -> Iterator[str]:
+    # TF-2 3.18.5 and all after it: who is asked is named by the SOAP endpoint, who asks by a machine.
+    for row in (row for row in _rows(event) if row.code not in UNDIRECTED):
+        asking, asked = _parties(event, row)
+        for path, agent in asking:
+            if text(agent, "network.type") not in ("1", "2", ""):
+                yield f"{path}.network: whoever asks is a machine by its name or IP address (1, 2)"
+        for path, agent in asked:
+            if text(agent, "network.type") not in ("5", ""):
+                yield f"{path}.network: whoever is asked is an endpoint by its URI (5)"
 
 
 def _direction(event: Node) -> Iterator[str]:
@@ -312,6 +381,7 @@ CHECKS = (
     Check("R4 audit-entity-type, object-role", _kinds_of_entities),
     Check("ITI TF-2 3.18.5", _queries),
     Check("ihe-rules 7.2: homeCommunityId", _homes),
+    Check("ihe-rules 7.2: participants", _addresses),
     Check("fhir-rules 2.2: 110153 and 110152", _direction),
     Check("R4 source.observer; MHD: the recorder is one of the agents", _observer),
     Check("R4 agent.requestor; BALP: one user", _one_requestor),

@@ -33,6 +33,7 @@ from tests.audit.reading_log import OWN_CODES, Logged, digits, problems_of_chain
 from tests.blackbox import messages as m
 from tests.blackbox.wire import FAILURE, PARTIAL, SUCCESS, Reply, Request, send
 from tests.conftest import nodes
+from tests.gateway.region import query, urn
 from tests.nodes import Node, free_port
 from tests.transactions.feed import OURS, Mllp, new_id, pid, v2, v2_id
 from tests.transactions.test_iti44 import ADDED, HL7, RESOLVED, REVISED, ii, message
@@ -45,6 +46,8 @@ from xds.security.trust import TicketKind
 
 URL = "https://xds.example.org"
 HOME = "2.16.578.1.12.4.5.100.1"
+#: A community that is not this one.
+STRANGERS = "2.16.578.1.12.4.5.100.77"
 #: No answer holds more objects, and no message more XML.
 RESULTS, ROOT_BYTES = 6, 100_000
 #: What stands in every document, and in no event and no line of the log.
@@ -85,6 +88,8 @@ purposes = ["COC"]
 KINDS = {
     "ITI-8": ("110110", "U"),
     "ITI-18": ("110112", "E"),
+    "ITI-38": ("110112", "E"),
+    "ITI-39": ("110106", "R"),
     "ITI-41": ("110107", "C"),
     "ITI-42": ("110107", "C"),
     "ITI-43": ("110106", "R"),
@@ -93,6 +98,7 @@ KINDS = {
     "ITI-57": ("110107", "U"),
     "ITI-61": ("110107", "C"),
     "ITI-62": ("110110", "D"),
+    "ITI-80": ("110107", "C"),
     "ITI-81": ("110101", "R"),
     "ITI-86": ("110110", "D"),
     "ITI-92": ("110107", "U"),
@@ -115,6 +121,11 @@ def new_patient() -> str:
 def cx(patient: str, authority: str = m.AUTHORITY) -> str:
     """The number as metadata have it."""
     return f"{patient}^^^&{authority}&ISO"
+
+
+def traceparent(trace: str) -> str:
+    """The HTTP header of a trace-id (W3C Trace Context, 3.2)."""
+    return f"00-{trace}-00f067aa0ba902b7-01"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,29 +224,29 @@ class World:
         ticket: str | None,
         *,
         action: str = "",
+        header: str = "",
         change: Callable[[bytes], bytes] = lambda data: data,
     ) -> Reply:
         """One SOAP request, whose ids are then in `sent`."""
         self.sent = {
             "message": m.new_message_id(),
-            "trace": f"00-{secrets.token_hex(16)}-00f067aa0ba902b7-01",
+            "trace": secrets.token_hex(16),
         }
-        header = ""
         if ticket is not None:
             (self.ticket_id,) = re.findall(r'Assertion [^>]*\bID="(_[^"]+)"', ticket)
-            header = f'<w:Security xmlns:w="{WSSE}" s:mustUnderstand="1">{ticket}</w:Security>'
+            header += f'<w:Security xmlns:w="{WSSE}" s:mustUnderstand="1">{ticket}</w:Security>'
         path = "/pix/feed" if number == "ITI-44" else m.PATHS[number]
         data = m.envelope(body, action or number, header=header, message_id=self.sent["message"])
-        headers = (("traceparent", self.sent["trace"]),)
+        headers = (("traceparent", traceparent(self.sent["trace"])),)
         return send(self.node, Request(path, m.media_type(m.SOAP12), change(data), headers))
 
     def http(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None) -> Any:
         """One request of the kind that is no SOAP."""
         self.sent = {
             "message": f"request-{secrets.token_hex(4)}",
-            "trace": f"00-{secrets.token_hex(16)}-00f067aa0ba902b7-01",
+            "trace": secrets.token_hex(16),
         }
-        own = {"traceparent": self.sent["trace"], "X-Request-Id": self.sent["message"]}
+        own = {"traceparent": traceparent(self.sent["trace"]), "X-Request-Id": self.sent["message"]}
         if path == PUSH:
             del self.sent["message"]
         return urllib3.request(
@@ -475,6 +486,7 @@ class Sent:
     status: str = SUCCESS
     patient: str = ""
     action: str = ""
+    header: str = ""
 
 
 @dataclass(frozen=True)
@@ -502,7 +514,9 @@ class Way:
         """Send it; preparations are over."""
         world.personal |= {sent.patient} - {""}
         world.new()
-        return world.ask(self.number, sent.body, ticket, **({"action": sent.action} | more))
+        return world.ask(
+            self.number, sent.body, ticket, **({"action": sent.action, "header": sent.header} | more)
+        )
 
 
 def _found(world: World, query_id: str, parameters: Callable[[str], Mapping[str, str]]) -> Sent:
@@ -658,6 +672,26 @@ def _remove_unknown(world: World) -> Sent:
     return _refused(sent, "remove-document-known")
 
 
+def retrieve(transaction: str, *unique_ids: str, home: str = HOME) -> str:
+    """The body of ITI-43, or of ITI-39, which says of which community each document is."""
+    return m.retrieve(*unique_ids, home=home and urn(home) if transaction == "ITI-39" else "")
+
+
+def _retrieve_of_here(world: World) -> Sent:
+    return _by_unique_id(world, lambda *ids: retrieve("ITI-39", *ids))
+
+
+def _retrieve_unknown_of_here(world: World) -> Sent:
+    ids = (m.new_oid(), m.new_oid())
+    sent = _by_unique_id(world, lambda *ids: retrieve("ITI-39", *ids), ids)
+    return _refused(sent, "retrieve-document")
+
+
+def addressed(sent: Sent, home: str = HOME) -> Sent:
+    """A submission for a community, which stands in the header (ITI TF-2 3.80.4.1.2)."""
+    return replace(sent, header=m.home_block(urn(home), ' s:mustUnderstand="1"'))
+
+
 def _fed(name: str, body: str, *events: Expected) -> Sent:
     return Sent(body, events, *events[:1], action=f"{HL7}:{name}")
 
@@ -721,11 +755,25 @@ WAYS = (
     Way("ITI-62", _remove_metadata, _remove_unknown_metadata),
     Way("ITI-43", lambda world: _by_unique_id(world, m.retrieve), _retrieve_unknown, softly=False),
     Way("ITI-86", lambda world: _by_unique_id(world, m.remove_documents), _remove_unknown),
+    Way("ITI-38", _find, _find_without_status, softly=False),
+    Way("ITI-39", _retrieve_of_here, _retrieve_unknown_of_here, softly=False),
+    Way(
+        "ITI-80",
+        lambda world: addressed(_submission(_provided)),
+        lambda world: addressed(_provide_with_another_hash(world)),
+    ),
     Way("ITI-44", _add, _add_nobody, "ITI-44 added", kind="system", softly=False),
     Way("ITI-44", _revise, _add_nobody, "ITI-44 revised", kind="system", softly=False),
     Way("ITI-44", _resolve, _resolve_again, "ITI-44 resolved", kind="system", softly=False),
 )
 ways = pytest.mark.parametrize("way", WAYS, ids=str)
+#: What a community is asked for in its own house and by others.
+QUERIES, RETRIEVALS, SUBMISSIONS = ("ITI-18", "ITI-38"), ("ITI-43", "ITI-39"), ("ITI-41", "ITI-80")
+queries = pytest.mark.parametrize("transaction", QUERIES)
+retrievals = pytest.mark.parametrize("transaction", RETRIEVALS)
+submissions = pytest.mark.parametrize("transaction", SUBMISSIONS)
+#: Looking for a document and fetching it.
+looks = pytest.mark.parametrize(("listing", "fetching"), list(zip(QUERIES, RETRIEVALS, strict=True)))
 
 
 def _answered(way: Way, sent: Sent, reply: Reply) -> None:
@@ -842,13 +890,16 @@ def test_a_policy_that_denies(way: Way, world: World) -> None:
 #: What a request about another patient than the ticket's ends with; by ids alone there is nothing there.
 ELSEWHERE = {
     "ITI-18": "access-patient",
+    "ITI-38": "access-patient",
     "ITI-51": "access-patient",
+    "ITI-80": "access-patient",
     "ITI-41": "access-patient",
     "ITI-42": "access-patient",
     "ITI-61": "access-patient",
     "ITI-57": "access-patient",
     "ITI-92": "access-patient",
     "ITI-62": "remove-known",
+    "ITI-39": "retrieve-document",
     "ITI-43": "retrieve-document",
     "ITI-86": "remove-document-known",
 }
@@ -867,14 +918,91 @@ def test_a_ticket_for_somebody_else(way: Way, world: World) -> None:
     world.check(way.number, sent.about.refused(rule, patient=sent.patient))
 
 
-def test_a_rule_that_fits_nobody(world: World) -> None:
+@queries
+def test_a_rule_that_fits_nobody(transaction: str, world: World) -> None:
     """A youth's own look at their record: the national rules say no."""
     patient = number(date.today().replace(year=date.today().year - 13, day=1), 5)
     about = Expected(patient=patient, who="citizen", query=m.FIND_DOCUMENTS)
     world.new()
-    reply = world.ask("ITI-18", m.find_documents(cx(patient)), world.ticket("citizen", patient))
+    reply = world.ask(transaction, m.find_documents(cx(patient)), world.ticket("citizen", patient))
     assert [each.rule for each in reply.errors] == ["access-rule"]
-    world.check("ITI-18", about.refused("access-rule"))
+    world.check(transaction, about.refused("access-rule"))
+
+
+@dataclass(frozen=True)
+class Stray:
+    """A request at the gateway that names no community, or another one, and the rule that it breaks."""
+
+    number: str
+    home: str
+    rule: str
+    make: Callable[[World, str], Sent]
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.rule}"
+
+
+def _find_at(world: World, home: str) -> Sent:
+    sent = _find(world)
+    return replace(sent, body=query(sent.body, home and urn(home)))
+
+
+def _get_at(world: World, home: str) -> Sent:
+    patient = new_patient()
+    (one,) = world.filed(patient)
+    about = Expected(patient=patient, query=m.GET_DOCUMENTS)
+    body = query(m.get_documents(one.unique_id), home and urn(home))
+    return Sent(body, (replace(about, shown=(one.id,), objects="1"),), about, patient=patient)
+
+
+def _retrieve_at(world: World, home: str) -> Sent:
+    return _by_unique_id(world, lambda *ids: retrieve("ITI-39", *ids, home=home))
+
+
+def _provide_at(world: World, home: str) -> Sent:
+    sent = _submission(_provided)
+    return addressed(sent, home) if home else sent
+
+
+STRAYS = (
+    Stray("ITI-38", "", "community-named", _get_at),
+    Stray("ITI-38", STRANGERS, "query-home", _get_at),
+    Stray("ITI-38", STRANGERS, "query-home", _find_at),
+    Stray("ITI-39", "", "community-of-document", _retrieve_at),
+    Stray("ITI-39", STRANGERS, "community-own", _retrieve_at),
+    Stray("ITI-80", "", "community-addressed", _provide_at),
+    Stray("ITI-80", STRANGERS, "community-own", _provide_at),
+)
+
+
+@pytest.mark.parametrize("stray", STRAYS, ids=str)
+def test_a_request_for_another_community(stray: Stray, world: World) -> None:
+    """Refused, and on record with all that it was about; a document with the community that it named."""
+    sent = stray.make(world, stray.home)
+    way = next(each for each in WAYS if each.number == stray.number)
+    assert way.ask(world, sent, way.ticket(world, sent)).outcome == FAILURE
+    (event,) = world.check(stray.number, sent.about.refused(stray.rule))
+    assert _homes(event) == ({urn(stray.home)} if stray.home and stray.number != "ITI-80" else set())
+
+
+@pytest.mark.parametrize("make", [_find_at, _get_at])
+def test_a_query_that_names_this_community(make: Callable[[World, str], Sent], world: World) -> None:
+    """With and without a patient: the community is on record with the query."""
+    sent = make(world, HOME)
+    world.new()
+    assert world.ask("ITI-38", sent.body, world.ticket("personnel", sent.patient)).outcome == SUCCESS
+    (event,) = world.check("ITI-38", *sent.events)
+    assert _homes(event) == {urn(HOME)}
+
+
+def _homes(event: Logged) -> set[str]:
+    """The communities that entities name."""
+    return {
+        each["valueString"]
+        for entity in event.entities(v.SYSTEM_OBJECT)
+        for each in entity.get("detail", ())
+        if "homecommunityid" in each["type"].lower()
+    }
 
 
 # ---- faults
@@ -970,17 +1098,18 @@ def _soon(world: World, seconds: float = 10) -> list[Logged]:
 # ---- parts: of success, of a list, of what may be seen
 
 
-def test_documents_of_which_some_are_there(world: World) -> None:
+@retrievals
+def test_documents_of_which_some_are_there(transaction: str, world: World) -> None:
     """Two events: what was fetched, with its type and codes, and what was not, with why."""
     patient, unknown = new_patient(), m.new_oid()
     (one,) = world.filed(patient)
     world.new()
     ticket = world.ticket("personnel", patient)
-    reply = world.ask("ITI-43", m.retrieve(unknown, one.unique_id), ticket)
+    reply = world.ask(transaction, retrieve(transaction, unknown, one.unique_id), ticket)
     assert reply.outcome == PARTIAL
     about = Expected(patient=patient)
     done, left = world.check(
-        "ITI-43",
+        transaction,
         replace(about, documents=(one.unique_id,)),
         replace(about, documents=(unknown,)).refused("retrieve-document"),
     )
@@ -989,7 +1118,8 @@ def test_documents_of_which_some_are_there(world: World) -> None:
         ("N", f"urn:oid:{LEVELS}")
     ]
     details = {each["type"]: each["valueString"] for each in entity["detail"]}
-    assert details == {"Repository Unique Id": m.REPOSITORY_ID, "mimeType": "application/pdf"}
+    home = {"ihe:homeCommunityID": urn(HOME)} if transaction == "ITI-39" else {}
+    assert details == {"Repository Unique Id": m.REPOSITORY_ID, "mimeType": "application/pdf"} | home
     assert done.request_ids()["reference"] == left.request_ids()["reference"]
 
 
@@ -1000,52 +1130,56 @@ def _damage(world: World, document: m.Document) -> None:
             path.write_bytes(b"x" * len(document.content))
 
 
-def test_documents_of_which_one_is_damaged(world: World) -> None:
+@retrievals
+def test_documents_of_which_one_is_damaged(transaction: str, world: World) -> None:
     """The one that is not sent is not on record as fetched."""
     patient = new_patient()
     one, other = world.filed(patient, 2)
     _damage(world, one)
     world.new()
-    reply = world.ask(
-        "ITI-43", m.retrieve(one.unique_id, other.unique_id), world.ticket("personnel", patient)
-    )
+    body = retrieve(transaction, one.unique_id, other.unique_id)
+    reply = world.ask(transaction, body, world.ticket("personnel", patient))
     assert reply.outcome == PARTIAL
     about = Expected(patient=patient)
     world.check(
-        "ITI-43",
+        transaction,
         replace(about, documents=(other.unique_id,)),
         replace(about, documents=(one.unique_id,)).refused("retrieve-intact"),
     )
 
 
-def test_a_damaged_document_that_a_system_asks_for(world: World) -> None:
+@retrievals
+def test_a_damaged_document_that_a_system_asks_for(transaction: str, world: World) -> None:
     """Nobody's ticket names the patient, but the registry knows whose the document is."""
     patient = new_patient()
     (one,) = world.filed(patient)
     _damage(world, one)
     world.new()
-    reply = world.ask("ITI-43", m.retrieve(one.unique_id), world.ticket("system"))
+    reply = world.ask(transaction, retrieve(transaction, one.unique_id), world.ticket("system"))
     assert reply.outcome == FAILURE
     about = Expected(patient=patient, who="system", documents=(one.unique_id,))
-    world.check("ITI-43", about.refused("retrieve-intact"))
+    world.check(transaction, about.refused("retrieve-intact"))
 
 
-def test_documents_that_are_not_sent_for_several_reasons(world: World) -> None:
+@retrievals
+def test_documents_that_are_not_sent_for_several_reasons(transaction: str, world: World) -> None:
     """Each patient's event says why theirs were not, and not why somebody else's."""
     patient, unknown = new_patient(), m.new_oid()
     (one,) = world.filed(patient)
     _damage(world, one)
     world.new()
-    assert world.ask("ITI-43", m.retrieve(unknown, one.unique_id), world.ticket("system")).outcome == FAILURE
+    body = retrieve(transaction, unknown, one.unique_id)
+    assert world.ask(transaction, body, world.ticket("system")).outcome == FAILURE
     about = Expected(who="system")
     world.check(
-        "ITI-43",
+        transaction,
         replace(about, patient=patient, documents=(one.unique_id,)).refused("retrieve-intact"),
         replace(about, documents=(unknown,)).refused("retrieve-document"),
     )
 
 
-def test_documents_of_several_patients(world: World) -> None:
+@retrievals
+def test_documents_of_several_patients(transaction: str, world: World) -> None:
     """A system fetches and removes for two: one event for each patient, each with their own documents."""
     first, second = new_patient(), new_patient()
     of_first, of_second = world.filed(first, 2), world.filed(second)
@@ -1055,8 +1189,9 @@ def test_documents_of_several_patients(world: World) -> None:
         Expected(patient=first, who="system", documents=tuple(each.unique_id for each in of_first)),
         Expected(patient=second, who="system", documents=tuple(each.unique_id for each in of_second)),
     )
-    assert len(world.ask("ITI-43", m.retrieve(*ids), world.ticket("system")).documents()) == 3
-    world.check("ITI-43", *expected)
+    reply = world.ask(transaction, retrieve(transaction, *ids), world.ticket("system"))
+    assert len(reply.documents()) == 3
+    world.check(transaction, *expected)
     assert world.ask("ITI-86", m.remove_documents(*ids), world.ticket("system")).outcome == SUCCESS
     world.check("ITI-86", *expected)
 
@@ -1077,53 +1212,58 @@ def test_removed_of_which_some_are_there(world: World) -> None:
     )
 
 
-def test_a_document_that_is_asked_for_twice(world: World) -> None:
+@retrievals
+def test_a_document_that_is_asked_for_twice(transaction: str, world: World) -> None:
     """It is sent twice and, of one patient and one request, in one event."""
     patient = new_patient()
     (one,) = world.filed(patient)
     world.new()
-    reply = world.ask("ITI-43", m.retrieve(one.unique_id, one.unique_id), world.ticket("personnel", patient))
+    body = retrieve(transaction, one.unique_id, one.unique_id)
+    reply = world.ask(transaction, body, world.ticket("personnel", patient))
     assert reply.outcome == SUCCESS
     (event,) = world.new()
     assert set(event.documents) == {one.unique_id}
 
 
-def test_a_list_that_is_cut_off(world: World) -> None:
+@queries
+def test_a_list_that_is_cut_off(transaction: str, world: World) -> None:
     """Two events: what was shown, and that there was more."""
     patient = new_patient()
     documents = [each for _ in range(RESULTS + 1) for each in world.filed(patient)]
     world.new()
-    reply = world.ask("ITI-18", m.find_documents(cx(patient)), world.ticket("personnel", patient))
+    reply = world.ask(transaction, m.find_documents(cx(patient)), world.ticket("personnel", patient))
     assert reply.outcome == PARTIAL
     listed = {each.get("id") for each in reply.content().iter("{*}ExtrinsicObject")}
     assert len(listed) == RESULTS
     assert listed < {each.id for each in documents}
     about = Expected(patient=patient, query=m.FIND_DOCUMENTS)
     world.check(
-        "ITI-18",
+        transaction,
         replace(about, shown=tuple(listed), objects=str(RESULTS)),
         about.refused("query-too-many"),
     )
 
 
-def test_a_list_of_references(world: World) -> None:
+@queries
+def test_a_list_of_references(transaction: str, world: World) -> None:
     """ObjectRef: the ids are what is shown, so they are on record as those of whole entries are."""
     patient = new_patient()
     documents = world.filed(patient, 2)
     world.new()
     body = m.find_documents(cx(patient), "ObjectRef")
-    assert world.ask("ITI-18", body, world.ticket("personnel", patient)).outcome == SUCCESS
+    assert world.ask(transaction, body, world.ticket("personnel", patient)).outcome == SUCCESS
     about = Expected(patient=patient, query=m.FIND_DOCUMENTS)
-    world.check("ITI-18", replace(about, shown=[each.id for each in documents], objects="2"))
+    world.check(transaction, replace(about, shown=[each.id for each in documents], objects="2"))
 
 
-def test_a_list_of_nothing(world: World) -> None:
+@queries
+def test_a_list_of_nothing(transaction: str, world: World) -> None:
     """That there is nothing is an answer too."""
     patient = new_patient()
     world.new()
     body = m.find_documents(cx(patient))
-    assert world.ask("ITI-18", body, world.ticket("personnel", patient)).outcome == SUCCESS
-    world.check("ITI-18", Expected(patient=patient, query=m.FIND_DOCUMENTS, objects="0"))
+    assert world.ask(transaction, body, world.ticket("personnel", patient)).outcome == SUCCESS
+    world.check(transaction, Expected(patient=patient, query=m.FIND_DOCUMENTS, objects="0"))
 
 
 def test_lists_of_several_patients(world: World) -> None:
@@ -1162,43 +1302,48 @@ def test_several_patients_of_whom_one_is_somebody_else(world: World) -> None:
     world.check("ITI-51", replace(about, patient=first), replace(about, patient=second))
 
 
-def test_a_blocked_document_in_a_list(world: World) -> None:
+@queries
+def test_a_blocked_document_in_a_list(transaction: str, world: World) -> None:
     """Health personnel see that there is one: it is on record as masked, the others as shown."""
     patient = new_patient()
     (plain,), (blocked,) = world.filed(patient), world.filed(patient, code="NORS")
     world.new()
-    reply = world.ask("ITI-18", m.find_documents(cx(patient)), world.ticket("personnel", patient))
+    reply = world.ask(transaction, m.find_documents(cx(patient)), world.ticket("personnel", patient))
     assert reply.outcome == SUCCESS
     about = Expected(patient=patient, query=m.FIND_DOCUMENTS, objects="2")
-    world.check("ITI-18", replace(about, shown=(plain.id,), masked=(blocked.id,)))
+    world.check(transaction, replace(about, shown=(plain.id,), masked=(blocked.id,)))
 
 
-def test_a_blocked_document_that_is_asked_for(world: World) -> None:
+@retrievals
+def test_a_blocked_document_that_is_asked_for(transaction: str, world: World) -> None:
     """It is not handed out: a failure, beside the success of the other."""
     patient = new_patient()
     (plain,), (blocked,) = world.filed(patient), world.filed(patient, code="NORS")
     world.new()
     ticket = world.ticket("personnel", patient)
-    assert world.ask("ITI-43", m.retrieve(blocked.unique_id), ticket).outcome == FAILURE
+    body = retrieve(transaction, blocked.unique_id)
+    assert world.ask(transaction, body, ticket).outcome == FAILURE
     about = Expected(patient=patient, documents=(blocked.unique_id,)).refused("retrieve-blocked")
-    world.check("ITI-43", about)
-    assert world.ask("ITI-43", m.retrieve(blocked.unique_id, plain.unique_id), ticket).outcome == PARTIAL
-    world.check("ITI-43", about, Expected(patient=patient, documents=(plain.unique_id,)))
+    world.check(transaction, about)
+    body = retrieve(transaction, blocked.unique_id, plain.unique_id)
+    assert world.ask(transaction, body, ticket).outcome == PARTIAL
+    world.check(transaction, about, Expected(patient=patient, documents=(plain.unique_id,)))
 
 
+@looks
 @pytest.mark.parametrize("purpose", ["ETREAT", "BTG"])
-def test_a_blocked_document_that_is_opened(purpose: str, world: World) -> None:
+def test_a_blocked_document_that_is_opened(purpose: str, listing: str, fetching: str, world: World) -> None:
     """In an emergency: everything is shown, and every event is marked; the document has its code."""
     patient = new_patient()
     (blocked,) = world.filed(patient, code="NORS")
     world.new()
     ticket = world.ticket("personnel", patient, purpose=purpose)
     about = Expected(patient=patient, purpose=purpose, opened=True)
-    assert world.ask("ITI-18", m.find_documents(cx(patient)), ticket).outcome == SUCCESS
-    world.check("ITI-18", replace(about, query=m.FIND_DOCUMENTS, shown=(blocked.id,), objects="1"))
-    reply = world.ask("ITI-43", m.retrieve(blocked.unique_id), ticket)
+    assert world.ask(listing, m.find_documents(cx(patient)), ticket).outcome == SUCCESS
+    world.check(listing, replace(about, query=m.FIND_DOCUMENTS, shown=(blocked.id,), objects="1"))
+    reply = world.ask(fetching, retrieve(fetching, blocked.unique_id), ticket)
     assert reply.documents() == {blocked.unique_id: blocked.content}
-    (event,) = world.check("ITI-43", replace(about, documents=(blocked.unique_id,)))
+    (event,) = world.check(fetching, replace(about, documents=(blocked.unique_id,)))
     (entity,) = event.entities(v.SYSTEM_OBJECT, "3")
     labels = [(each["code"], each["system"]) for each in entity["securityLabel"]]
     assert labels == [("NORS", f"urn:oid:{REFUSALS}")]
@@ -1207,22 +1352,26 @@ def test_a_blocked_document_that_is_opened(purpose: str, world: World) -> None:
     assert (details["policy"], details["rule"]) == ("all", "personnel-emergency")
 
 
-def test_what_is_hidden_is_on_record_as_if_it_were_not_there(world: World) -> None:
+@looks
+def test_what_is_hidden_is_on_record_as_if_it_were_not_there(
+    listing: str, fetching: str, world: World
+) -> None:
     """A document that is not to be seen by the patient: no list of theirs has it, shown or masked."""
     patient = new_patient()
     (plain,), (hidden,) = world.filed(patient), world.filed(patient, code="NORN_FFL")
     world.new()
     ticket = world.ticket("citizen", patient)
     about = Expected(patient=patient, who="citizen")
-    assert world.ask("ITI-18", m.find_documents(cx(patient)), ticket).outcome == SUCCESS
-    world.check("ITI-18", replace(about, query=m.FIND_DOCUMENTS, shown=(plain.id,), objects="1"))
-    assert world.ask("ITI-43", m.retrieve(hidden.unique_id), ticket).outcome == FAILURE
-    world.check("ITI-43", replace(about, documents=(hidden.unique_id,)).refused("retrieve-document"))
+    assert world.ask(listing, m.find_documents(cx(patient)), ticket).outcome == SUCCESS
+    world.check(listing, replace(about, query=m.FIND_DOCUMENTS, shown=(plain.id,), objects="1"))
+    assert world.ask(fetching, retrieve(fetching, hidden.unique_id), ticket).outcome == FAILURE
+    world.check(fetching, replace(about, documents=(hidden.unique_id,)).refused("retrieve-document"))
 
 
-def test_a_repeat(world: World) -> None:
+@submissions
+def test_a_repeat(transaction: str, world: World) -> None:
     """The same submission again changes nothing, and is on record as what it is: a request that succeeded."""
-    way = next(each for each in WAYS if each.number == "ITI-41")
+    way = next(each for each in WAYS if each.number == transaction)
     sent = way.good(world)
     ticket = way.ticket(world, sent)
     for _ in range(2):
@@ -1258,13 +1407,14 @@ def test_a_status_that_is_changed(world: World) -> None:
         ("system", "system"),
     ],
 )
-def test_every_kind_of_ticket(kind: str, who: str, world: World) -> None:
+@queries
+def test_every_kind_of_ticket(transaction: str, kind: str, who: str, world: World) -> None:
     """What the ticket says of who asks is in the event, in each shape that a ticket has."""
     sent = _find(world)
     world.new()
-    reply = world.ask("ITI-18", sent.body, world.ticket(kind, sent.patient))
+    reply = world.ask(transaction, sent.body, world.ticket(kind, sent.patient))
     assert reply.outcome == SUCCESS, reply.errors
-    world.check("ITI-18", replace(sent.events[0], who=who))
+    world.check(transaction, replace(sent.events[0], who=who))
 
 
 @dataclass(frozen=True)
@@ -1278,6 +1428,7 @@ class Odd:
     but: str = ""
 
 
+_NO_HOME = "a home community that is no urn:oid:"  # on record is what was asked for
 ODD = (
     Odd("a patient id that is none", "ITI-18", m.find_documents("Kari")),
     Odd("a patient id without authority", "ITI-18", m.find_documents("13116900216")),
@@ -1303,6 +1454,10 @@ ODD = (
             "<xds:DocumentRequest>", "<xds:DocumentRequest><xds:HomeCommunityId>1.2.3</xds:HomeCommunityId>"
         ),
     ),
+    Odd("a patient id that is none, at the gateway", "ITI-38", m.find_documents("Kari")),
+    Odd("a uniqueId that is text, at the gateway", "ITI-39", retrieve("ITI-39", "Ære være^1")),
+    Odd("a home that is no URN, at the gateway", "ITI-39", m.retrieve("1.2.3", home="Kari"), _NO_HOME),
+    Odd("a home of a query that is none", "ITI-38", query(m.find_documents(), "Kari"), _NO_HOME),
     Odd(
         "a submission set whose id is text",
         "ITI-42",

@@ -114,6 +114,45 @@ def _swap() -> tuple[Change, ...]:
     )
 
 
+OURS, THEIRS = "urn:oid:2.16.578.1.12.4.1.7.1.900.1", "urn:oid:2.16.578.1.12.4.1.7.1.900.2"
+
+
+def _party(role: str, community: str, address: str, kind: str) -> dict[str, Any]:
+    return {
+        "type": {"coding": [_coding(v.DICOM, role)]},
+        "who": {"identifier": {"system": v.URI, "value": community}},
+        "requestor": False,
+        "network": {"address": address, "type": kind},
+    }
+
+
+def _request_id(name: str, value: str) -> Change:
+    return add(
+        "entity",
+        {"what": {"identifier": {"value": value}}, "type": _coding(*v.REQUEST_ID), "description": name},
+    )
+
+
+OUTGOING = _request_id("message to the community", "urn:uuid:7a1f3c52-90d4-4d0e-8b8e-2f6d5b1c9e01")
+TRACE = _request_id("trace", "4bf92f3577b34da6a3ce929d0e0e4736")
+ENDPOINT = "https://other.example.no/xca/responding"
+#: What we ask of another community: example A as ITI-38, and B as ITI-39.
+QUERY_OF_OTHERS = (
+    *_of("ITI-38", "110112", "E"),
+    put("agent[2]", _party("110153", OURS, "xds.example.no", "1")),
+    put("agent[3]", _party("110152", THEIRS, ENDPOINT, "5")),
+    put("entity[1].detail[1].valueString", THEIRS),
+    OUTGOING,
+    TRACE,
+)
+FETCH_FROM_OTHERS = (
+    *_of("ITI-39", "110107", "C"),
+    put("agent[3]", _party("110152", OURS, "10.1.2.4", "2")),
+    put("agent[4]", _party("110153", THEIRS, ENDPOINT, "5")),
+    put("entity[1].detail[1].valueString", THEIRS),
+    OUTGOING,
+    TRACE,
+)
 SUBMISSION_SET = _entity("2", "20", "1.2.3.4")
 DOCUMENT = _entity("2", "3", "1.2.3.5", detail=[{"type": "Repository Unique Id", "valueString": "1.2.3"}])
 REMOVED = _entity("2", "3", "1.2.3.6", lifecycle=_coding(v.LIFECYCLE, "14"))
@@ -146,6 +185,33 @@ class Right:
 
 RIGHT = (
     Right("gateway query", A, _of("ITI-38", "110112", "E")),
+    Right("another community is queried", A, QUERY_OF_OTHERS),
+    Right("another community is asked for a document", B, FETCH_FROM_OTHERS),
+    Right(
+        "another community is queried by a machine",
+        C,
+        (
+            *_of("ITI-38", "110112", "E"),
+            cut("meta"),
+            put(
+                "agent",
+                [
+                    _party("110153", OURS, "xds.example.no", "1") | {"requestor": True},
+                    _party("110152", THEIRS, ENDPOINT, "5"),
+                ],
+            ),
+            put("entity[1].detail[1]", {"type": ihe.COMMUNITY.names[0], "valueString": THEIRS}),
+            OUTGOING,
+            TRACE,
+        ),
+    ),
+    Right(
+        "a community that did not answer",
+        B,
+        (*FETCH_FROM_OTHERS, put("outcome", "4"), put("outcomeDesc", "XDSUnavailableCommunity")),
+    ),
+    Right("another community's request in vain", B, (put("outcome", "4"), cut("entity[1].detail[1]"))),
+    Right("a query of whom a stranger was meant", A, (*_of("ITI-38", "110112", "E"), put("outcome", "4"))),
     Right("multi-patient query", A, _of("ITI-51", "110112", "E")),
     Right("retrieve", A, (*_of("ITI-43", "110106", "R"), *_swap(), put("entity[1]", DOCUMENT))),
     *(
@@ -417,11 +483,104 @@ WRONG = (
     Wrong("QueryEncoding is not UTF-8", (put("entity[1].detail[0].valueString", "ISO-8859-1"),)),
     Wrong("a home community that is no urn:oid:", (put("entity[1].detail[1].valueString", "2.16.578.1"),)),
     Wrong("ITI-18 with source and destination the wrong way round", _swap()),
+    # What a gateway answers and what it asks: by the direction it is the other, which it is not otherwise.
+    *(
+        Wrong(
+            said,
+            (put("agent[3].type.coding[0].code", "110152"), put("agent[4].type.coding[0].code", "110153")),
+            B,
+        )
+        for said in (
+            "ITI-39 is DCM 110107 for the one who asks",
+            "ITI-39 is C for the one who asks",
+            "whoever asks is a machine",
+            "whoever is asked is an endpoint",
+            "another community was asked, and there is no trace",
+            "a message to the community, and only where one was asked",
+        )
+    ),
+    *(
+        Wrong(said, (*_of("ITI-38", "110112", "E"), *_swap()))
+        for said in (
+            "agent[3].network: whoever asks is a machine",
+            "agent[2].network: whoever is asked is an endpoint",
+            "a message to the community, and only where one was asked",
+        )
+    ),
+    *(
+        Wrong(said, (*QUERY_OF_OTHERS, *_swap()))
+        for said in (
+            "agent[3].network: whoever asks is a machine",
+            "agent[2].network: whoever is asked is an endpoint",
+            "a message to the community, and only where one was asked",
+            "of another community than the one that was asked",
+        )
+    ),
     Wrong(
-        "ITI-39 with source and destination the wrong way round",
-        (put("agent[3].type.coding[0].code", "110152"), put("agent[4].type.coding[0].code", "110153")),
+        "ITI-39 is DCM 110106 for the one who answers",
+        (
+            *FETCH_FROM_OTHERS,
+            put("agent[3].type.coding[0].code", "110153"),
+            put("agent[4].type.coding[0].code", "110152"),
+        ),
         B,
     ),
+    Wrong("ITI-38 is DCM 110112 for the one who asks", (*QUERY_OF_OTHERS, put("type.code", "110106"))),
+    Wrong("ITI-38 is E for the one who asks", (*QUERY_OF_OTHERS, put("action", "R"))),
+    Wrong("ITI-39 is DCM 110107 for the one who asks", (*FETCH_FROM_OTHERS, put("type.code", "110106")), B),
+    Wrong("ITI-39 is C for the one who asks", (*FETCH_FROM_OTHERS, put("action", "R")), B),
+    Wrong("ITI-38 without query", (*QUERY_OF_OTHERS, cut("entity[1]"))),
+    Wrong(
+        "query without detail urn:ihe:iti:xca:2010:homeCommunityId",
+        (*QUERY_OF_OTHERS, cut("entity[1].detail[1]")),
+    ),
+    Wrong("query without detail QueryEncoding", (*QUERY_OF_OTHERS, cut("entity[1].detail[0]"))),
+    Wrong("is no id of a stored query", (*QUERY_OF_OTHERS, put("entity[1].what.identifier.value", "1.2"))),
+    Wrong("ITI-39 without document", (*FETCH_FROM_OTHERS, cut("entity[1]")), B),
+    Wrong("document without detail ihe:homeCommunityID", (*FETCH_FROM_OTHERS, cut("entity[1].detail[1]")), B),
+    Wrong(
+        "document without detail Repository Unique Id", (*FETCH_FROM_OTHERS, cut("entity[1].detail[0]")), B
+    ),
+    *(
+        Wrong(
+            "of another community than the one that was asked",
+            (*changes, put("entity[1].detail[1].valueString", whose)),
+            example,
+        )
+        for example, changes, whose in (
+            (A, QUERY_OF_OTHERS, OURS),
+            (B, FETCH_FROM_OTHERS, OURS),
+            (B, (*FETCH_FROM_OTHERS, put("outcome", "4")), OURS),
+            (B, (), THEIRS),
+            (A, _of("ITI-38", "110112", "E"), THEIRS),
+        )
+    ),
+    Wrong(
+        "a home community that is no urn:oid:",
+        (*FETCH_FROM_OTHERS, put("entity[1].detail[1].valueString", "1.2")),
+        B,
+    ),
+    Wrong("0 of 110152 destination", (*QUERY_OF_OTHERS, cut("agent[3]"))),
+    Wrong("110153 source without network.address", (*FETCH_FROM_OTHERS, cut("agent[4].network")), B),
+    Wrong(
+        "source.observer: none of the agents",
+        (*QUERY_OF_OTHERS, put("agent[2].who.identifier.value", "urn:oid:1.2.3")),
+    ),
+    Wrong("2 requestors, not one", (*QUERY_OF_OTHERS, put("agent[2].requestor", True))),
+    Wrong(
+        "whoever asks is a machine",
+        (*QUERY_OF_OTHERS, put("agent[2].network", {"address": ENDPOINT, "type": "5"})),
+    ),
+    Wrong(
+        "whoever is asked is an endpoint",
+        (*FETCH_FROM_OTHERS, put("agent[4].network", {"address": "10.9.8.7", "type": "2"})),
+        B,
+    ),
+    Wrong(
+        "whoever is asked is an endpoint",
+        (put("agent[3].network", {"address": "xds.example.no", "type": "1"}),),
+    ),
+    Wrong("whoever asks is a machine", (put("agent[2].network", {"address": ENDPOINT, "type": "5"}),)),
     Wrong("0 of 110152 destination", (cut("agent[3]"),)),
     Wrong("2 of 110153 source", (put("agent[1].type.coding[0]", _coding(*v.SOURCE_ROLE)),)),
     Wrong("110153 source without network.address", (cut("agent[2].network"),)),
@@ -496,6 +655,18 @@ WRONG = (
         "agent[0].purposeOfUse[0].coding[0].system: the address of a value set",
         (put("agent[0].purposeOfUse[0].coding[0].system", norwegian.NOT_THE_CODE_SYSTEM[0]),),
     ),
+    Wrong("another community was asked, and there is no trace", (*QUERY_OF_OTHERS, cut("entity[4]"))),
+    Wrong("a message to the community, and only where", (*FETCH_FROM_OTHERS, cut("entity[4]")), B),
+    Wrong("a message to the community, and only where", (OUTGOING,)),
+    Wrong("2 request ids called trace", (*QUERY_OF_OTHERS, TRACE)),
+    *(
+        Wrong("a trace that is no trace-id", (_request_id("trace", value),))
+        for value in (
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "4BF92F3577B34DA6A3CE929D0E0E4736",
+            "0" * 32,
+        )
+    ),
     Wrong("a profile is claimed twice", (add("meta.profile", v.TRUST_FRAMEWORK),)),
 )
 
@@ -531,6 +702,8 @@ def test_each_transaction_has_an_event_that_is_right() -> None:
     """No row of the table stands without an event that passes it."""
     events = [*EXAMPLES.values(), *(changed(row.example, *row.changes) for row in RIGHT)]
     assert {code for event in events for code in ihe.transactions_of(event)} == {*ihe.BY_CODE, ihe.DENIAL}
+    asking = [event for event in events if ihe.asks_another(event)]
+    assert {code for event in asking for code in ihe.transactions_of(event)} == {*ihe.ASKED}
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def test_a_quick_run_measures_every_row_and_its_floor(tmp_path: Path) -> None:
         env=os.environ | {"TMPDIR": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     written = json.loads(figures.read_text())
@@ -53,3 +53,11 @@ def test_a_quick_run_measures_every_row_and_its_floor(tmp_path: Path) -> None:
         assert abs(row["floor"] - sum(row["parts"].values())) < 1e-9
         assert row["ratio"] > 0
         assert len(row["ratios"]) == 2
+    fan_outs = written["fan-outs"]
+    assert "FindDocuments over 5 communities" in done.stdout
+    for without, with_latency in (fan_outs["alone"], fan_outs["together"]):
+        assert 0 < without
+        # Whoever asks five waits for one of them at least.
+        assert with_latency > 200
+    assert len(fan_outs["latencies"]) == 2
+    assert min(fan_outs["cpu"]) > 0

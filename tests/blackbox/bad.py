@@ -7,10 +7,13 @@ SOAP Binding, ITI TF-2 3.18, 3.41 to 3.43 and ITI TF-3 4.2.4; rule ids are those
 
 from __future__ import annotations
 
+import atexit
 import base64
 import gzip
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tests.blackbox import messages as m
 from tests.blackbox.messages import Document, Request
@@ -26,12 +29,29 @@ LIMITS = {
     "seconds": 20,
 }
 
-#: The nodes that cases are sent to, by name, with their settings.
+#: The nodes that cases are sent to, by name, with their settings; "feed" is no community.
 COMMUNITY = "2.16.578.1.12.4.5.100.1.1"
+#: A community that is never there.
+AWAY = "2.16.578.1.12.4.5.100.1.99"
+
+
+def _communities() -> Path:
+    """A communities file with AWAY alone, where nobody listens; it is gone when the tests are over."""
+    folder = TemporaryDirectory(prefix="xds-communities-")
+    atexit.register(folder.cleanup)
+    file = Path(folder.name) / "communities.toml"
+    # However often it fails, it is asked again: else the answer would depend on the order of the cases.
+    file.write_text(
+        f'[[community]]\nname = "Away"\nhome = "{AWAY}"\nquery = "http://127.0.0.1:1/xca"\nfailures = 1000\n'
+    )
+    return file
+
+
 NODES: dict[str, dict[str, object]] = {
-    "small": {"node__home_community_id": COMMUNITY} | {f"limits__{key}": LIMITS[key] for key in LIMITS},
+    "small": {"node__home_community_id": COMMUNITY, "communities": _communities()}
+    | {f"limits__{key}": LIMITS[key] for key in LIMITS},
     "feed": {"patients__source": "feed", "patients__authorities": m.AUTHORITY},
-    "few": {"registry__results": 2},
+    "few": {"registry__results": 2, "node__home_community_id": COMMUNITY},
 }
 
 SENDER, MUST_UNDERSTAND = f"{{{SOAP12}}}Sender", f"{{{SOAP12}}}MustUnderstand"

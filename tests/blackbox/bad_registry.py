@@ -1,8 +1,9 @@
 """Bad input as data, second part: requests that are refused for what they ask, by transaction.
 
 With bad.py there is at least one for every errorCode (test_bad_input.py counts them). Expected results are
-worked out from ITI TF-2 3.18, 3.42 to 3.44, 3.51, 3.61, 3.62 and 3.86, XDS Metadata Update, RMU, ITI TF-3
-4.2.4, and where these leave a choice from docs/metadata-update.md, docs/removal.md and docs/patients.md.
+worked out from ITI TF-2 3.18, 3.38, 3.39, 3.42 to 3.44, 3.51, 3.61, 3.62 and 3.86, XDS Metadata Update, RMU,
+XCDR, ITI TF-3 4.2.4, and where these leave a choice from docs/metadata-update.md, docs/removal.md,
+docs/patients.md and docs/gateways.md.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import replace
 
 from tests.blackbox import messages as m
 from tests.blackbox.bad import (
+    AWAY,
     COMMUNITY,
     MUST_UNDERSTAND,
     Case,
@@ -1327,4 +1329,528 @@ FEED = [
     ),
 ]
 
-CASES = [*REGISTER, *UPDATES, *RESTRICTED, *REMOVALS, *QUERIES, *WRONG_BODIES, *FEED]
+
+# -- the gateways: ITI-38, ITI-39 and ITI-80; ITI-18 and ITI-43 of several communities -----------------------
+
+_AWAY, _STRANGER = f"urn:oid:{AWAY}", "urn:oid:2.25.404"
+_NO_QUERY = "urn:uuid:00000000-0000-4000-8000-000000000000"
+_MISSING_HOME, _UNKNOWN_HOME = "XDSMissingHomeCommunityId", "XDSUnknownCommunity"
+_DOCUMENT, _PARAMETER = "XDSDocumentUniqueIdError", "XDSStoredQueryMissingParam"
+_OF_PATIENT = {"$XDSDocumentEntryPatientId": f"'{m.PATIENT}'", **STATUS}
+_PROVIDED = m.home_block(HOME)
+#: The queries for objects by their ids (ITI TF-2 3.18.4.1.2.4).
+_BY_IDS = {
+    "GetDocuments": m.GET_DOCUMENTS,
+    "GetFolders": "urn:uuid:5737b14c-8a1a-4539-b659-e03a34a5e1e4",
+    "GetAssociations": "urn:uuid:a7ae438b-4bc2-4642-93e9-be891f7bb155",
+    "GetDocumentsAndAssociations": "urn:uuid:bab9529a-4a10-40b3-a01f-f68a615d247a",
+    "GetSubmissionSets": "urn:uuid:51224314-5390-4169-9b91-b1980040715a",
+    "GetSubmissionSetAndContents": m.GET_SET_AND_CONTENTS,
+    "GetFolderAndContents": "urn:uuid:b909a503-523d-4517-8acf-8e5834dfc4c7",
+    "GetFoldersForDocument": "urn:uuid:10cae35a-c7f9-4cf5-b61e-fc3278ffb578",
+    "GetRelatedDocuments": "urn:uuid:d90e5407-b356-4d91-a89f-873917b4b0e6",
+}
+
+
+def between(
+    name: str,
+    transaction: str,
+    body: Callable[[], str],
+    expected: Expected,
+    before: Sequence[Request] = (),
+    *,
+    path: str = "",
+    header: str = "",
+    mtom: bool = False,
+    node: str = "small",
+) -> Case:
+    """A case at an address of the gateways; at the transaction's own, if no other is given."""
+
+    def make() -> Request:
+        request = m.plain(body(), transaction, header=header)
+        assert isinstance(request.body, bytes)
+        kind, data = m.multipart(request.body) if mtom else (request.content_type, request.body)
+        return replace(request, path=path or request.path, content_type=kind, body=data)
+
+    where = f" at {path}" if path else ""
+    return Case(f"{transaction}{where}: {name}", make, expected, before, node=node)
+
+
+def asking(name: str, body: Callable[[], str], expected: Expected, before: Sequence[Request] = ()) -> Case:
+    """A query of several communities."""
+    return between(name, "ITI-18", body, expected, before, path=m.INITIATING)
+
+
+def fetching(name: str, body: Callable[[], str], expected: Expected, before: Sequence[Request] = ()) -> Case:
+    """A retrieval from several communities."""
+    return between(name, "ITI-43", body, expected, before, path=m.INITIATING)
+
+
+def documents(*asked: tuple[str, str]) -> str:
+    """The body of ITI-39 and ITI-43 for (community or nothing, uniqueId)."""
+    whole = [m.retrieve(unique_id, home=home) for home, unique_id in asked]
+    end = "</xds:RetrieveDocumentSetRequest>"
+    start = whole[0].partition("<xds:DocumentRequest>")[0]
+    return start + "".join(each.removeprefix(start).removesuffix(end) for each in whole) + end
+
+
+def targets(body: str, value: str) -> str:
+    """A query that lists the communities it is for."""
+    return body.replace("</rim:AdhocQuery>", m.slot("$targetCommunityIdList", value) + "</rim:AdhocQuery>")
+
+
+def by_ids(home: str = "") -> str:
+    """A query for a document by its id."""
+    return m.query(m.GET_DOCUMENTS, {"$XDSDocumentEntryUniqueId": f"('{_unknown}')"}, home=home)
+
+
+def provided(**changes: object) -> str:
+    """A submission of one document."""
+    document = Document(**changes)  # type: ignore[arg-type]
+    return m.provide([document], m.inline([document]))
+
+
+#: Actions that an address does not have, with a Body that would be right.
+_ELSEWHERE = (
+    ("ITI-18", m.RESPONDING, m.find_documents()),
+    ("ITI-43", m.RESPONDING, m.retrieve(_unknown, home=HOME)),
+    ("ITI-41", m.RESPONDING, provided()),
+    ("ITI-38", m.INITIATING, m.find_documents()),
+    ("ITI-39", m.INITIATING, m.retrieve(_unknown, home=HOME)),
+    ("ITI-80", m.INITIATING, provided()),
+    ("ITI-51", m.INITIATING, m.query(m.FIND_FOR_MULTIPLE_PATIENTS, {})),
+    ("ITI-41", m.INITIATING, provided()),
+    ("ITI-38", m.REGISTRY, m.find_documents()),
+    ("ITI-39", m.REPOSITORY, m.retrieve(_unknown, home=HOME)),
+    ("ITI-80", m.REPOSITORY, provided()),
+)
+
+RESPONDING = [
+    *(
+        between(
+            f"{name} without a community",
+            "ITI-38",
+            lambda query_id=query_id: m.query(query_id, {}),  # type: ignore[misc]
+            Refused([(_MISSING_HOME, HOME, "community-named")]),
+        )
+        for name, query_id in _BY_IDS.items()
+    ),
+    between(
+        "a query by ids of another community",
+        "ITI-38",
+        lambda: by_ids(_STRANGER),
+        Refused([(_UNKNOWN_HOME, HOME, "query-home")]),
+    ),
+    between(
+        "a patient's query of another community",
+        "ITI-38",
+        lambda: m.query(m.FIND_DOCUMENTS, _OF_PATIENT, home=_STRANGER),
+        Refused([(_UNKNOWN_HOME, HOME, "query-home")]),
+    ),
+    between(
+        "a community with blanks around it",
+        "ITI-38",
+        lambda: by_ids(f" {HOME} "),
+        Refused([(_UNKNOWN_HOME, HOME, "query-home")]),
+    ),
+    between(
+        "a person in the place of a community, in MTOM",
+        "ITI-38",
+        lambda: by_ids(m.FAMILY),
+        Refused([(_UNKNOWN_HOME, HOME, "query-home")]),
+        mtom=True,
+    ),
+    between(
+        "a stored query that nobody has",
+        "ITI-38",
+        lambda: m.query(_NO_QUERY, {"$patientId": f"'{m.PATIENT}'"}, home=HOME),
+        Refused([("XDSUnknownStoredQuery", HOME, "query-known")]),
+    ),
+    between(
+        "a query for several patients",
+        "ITI-38",
+        lambda: m.query(m.FIND_FOR_MULTIPLE_PATIENTS, _OF_PATIENT),
+        Refused([("XDSUnknownStoredQuery", HOME, "query-known")]),
+    ),
+    between(
+        "no patient, no status, a returnType of another profile and another community at once",
+        "ITI-38",
+        lambda: m.query(m.FIND_DOCUMENTS, {}, "LeafClassWithRepositoryItem", home=_STRANGER),
+        Refused(
+            [
+                ("XDSRegistryError", HOME, "query-return-type"),
+                (_UNKNOWN_HOME, HOME, "query-home"),
+                (_PARAMETER, HOME, "query-parameter-required"),
+                (_PARAMETER, HOME, "query-parameter-required"),
+            ]
+        ),
+    ),
+    between(
+        "two patients' documents by their ids",
+        "ITI-38",
+        lambda: m.get_documents(KNOWN.unique_id, ELSEWHERE.unique_id).replace(
+            "<rim:AdhocQuery ", f'<rim:AdhocQuery home="{HOME}" '
+        ),
+        Refused([("XDSResultNotSinglePatient", HOME, "query-single-patient")]),
+        (*REGISTERED, *OF_ANOTHER),
+    ),
+    between(
+        "more than an answer may hold",
+        "ITI-38",
+        lambda: m.find_documents(return_type="ObjectRef"),
+        Partial([("XDSTooManyResults", HOME, "query-too-many")], warning=True),
+        (m.plain(m.register(_three), "ITI-42"),),
+        node="few",
+    ),
+    between(
+        "a returnType that is none",
+        "ITI-38",
+        lambda: m.find_documents(return_type=m.FAMILY),
+        Fault("schema of ITI-38"),
+    ),
+    between("the Body of a retrieval", "ITI-38", lambda: m.retrieve(_unknown, home=HOME), Fault("ITI-38")),
+    between(
+        "an xop:Include",
+        "ITI-38",
+        lambda: by_ids(HOME).replace(f"('{_unknown}')", m.include("cid:x@example.org")),
+        Fault("xop:Include"),
+    ),
+    between(
+        "an answer wanted where nobody lists it",
+        "ITI-38",
+        m.find_documents,
+        Fault("wsa:ReplyTo", subcodes=[wsa("InvalidAddressingHeader"), wsa("OnlyAnonymousAddressSupported")]),
+        header="<a:ReplyTo><a:Address>http://127.0.0.1:1/svar</a:Address></a:ReplyTo>",
+    ),
+    # ---- ITI-39
+    between(
+        "a document without a community",
+        "ITI-39",
+        lambda: m.retrieve(_unknown),
+        Refused([(_MISSING_HOME, HOME, "community-of-document")]),
+    ),
+    between(
+        "a document of an empty community",
+        "ITI-39",
+        lambda: m.retrieve(_unknown, home=HOME).replace(HOME, ""),
+        Refused([(_MISSING_HOME, HOME, "community-of-document")]),
+    ),
+    between(
+        "another community's document",
+        "ITI-39",
+        lambda: m.retrieve(_unknown, home=_STRANGER),
+        Refused([(_UNKNOWN_HOME, HOME, "community-own")]),
+    ),
+    between(
+        "another repository's document",
+        "ITI-39",
+        lambda: m.retrieve(_unknown, home=HOME, repository="2.25.1"),
+        Refused([("XDSUnknownRepositoryId", HOME, "retrieve-repository")]),
+    ),
+    between(
+        "a document that nobody has, of a community in capitals",
+        "ITI-39",
+        lambda: m.retrieve(_unknown, home=HOME.upper()),
+        Refused([(_DOCUMENT, HOME, "retrieve-document")]),
+    ),
+    between(
+        "a path for a document id",
+        "ITI-39",
+        lambda: m.retrieve("../../xds.db", home=HOME),
+        Refused([(_DOCUMENT, HOME, "retrieve-document")]),
+    ),
+    between(
+        "a document on demand that nobody makes",
+        "ITI-39",
+        lambda: m.retrieve(_promised.unique_id, home=HOME),
+        Refused([(_DOCUMENT, HOME, "retrieve-on-demand")]),
+        (m.plain(m.register([_promised]), "ITI-61"),),
+    ),
+    *(
+        between(
+            f"one good document of four, {'MTOM' if mtom else 'plain'}",
+            "ITI-39",
+            lambda: documents(
+                ("", "1.2.3"), (_STRANGER, "1.2.3"), (HOME, _fetchable.unique_id), (HOME, _unknown)
+            ),
+            Partial(
+                [
+                    (_MISSING_HOME, HOME, "community-of-document"),
+                    (_UNKNOWN_HOME, HOME, "community-own"),
+                    (_DOCUMENT, HOME, "retrieve-document"),
+                ]
+            ),
+            (m.mtom([_fetchable]),),
+            mtom=mtom,
+        )
+        for mtom in (False, True)
+    ),
+    between(
+        "more documents than a request may ask for",
+        "ITI-39",
+        lambda: m.retrieve(*map(str, range(1001)), home=HOME),
+        Refused([("XDSTooManyResults", HOME, "retrieve-number")]),
+    ),
+    between("nothing asked for", "ITI-39", m.retrieve, Fault("schema of ITI-39")),
+    between(
+        "a community after the repository",
+        "ITI-39",
+        lambda: m.retrieve(_unknown).replace(
+            "<xds:DocumentUniqueId>",
+            f"<xds:HomeCommunityId>{HOME}</xds:HomeCommunityId><xds:DocumentUniqueId>",
+        ),
+        Fault("schema of ITI-39"),
+    ),
+    between("the Body of a query", "ITI-39", m.find_documents, Fault("ITI-39")),
+    # ---- ITI-80
+    between(
+        "a submission to nobody",
+        "ITI-80",
+        provided,
+        Refused([(_MISSING_HOME, HOME, "community-addressed")]),
+    ),
+    between(
+        "a submission to somebody else",
+        "ITI-80",
+        provided,
+        Refused([(_UNKNOWN_HOME, HOME, "community-own")]),
+        header=m.home_block(_STRANGER),
+    ),
+    between(
+        "a submission to a person, in MTOM",
+        "ITI-80",
+        provided,
+        Refused([(_UNKNOWN_HOME, HOME, "community-own")]),
+        header=m.home_block(f"{m.FAMILY} {m.NUMBER}"),
+        mtom=True,
+    ),
+    between(
+        "a hash that is not that of the bytes, and a missing attribute",
+        "ITI-80",
+        lambda: provided(slots={"hash": "0" * 40}, without=("classCode",)),
+        Refused(
+            [
+                ("XDSRepositoryMetadataError", HOME, "document-hash"),
+                ("XDSRepositoryMetadataError", HOME, "DE-classCode-required"),
+            ]
+        ),
+        header=_PROVIDED,
+    ),
+    between(
+        "an entry without a Document",
+        "ITI-80",
+        lambda: m.provide([Document()], {}),
+        Refused([("XDSMissingDocument", HOME, "document-for-entry")]),
+        header=_PROVIDED,
+    ),
+    between(
+        "a Body that breaks the schema",
+        "ITI-80",
+        lambda: provided().replace("<rim:Description>", "<rim:Ukjent/><rim:Description>", 1),
+        Refused([("XDSRepositoryMetadataError", HOME, "schema")]),
+        header=_PROVIDED,
+    ),
+    between(
+        "the Body of ITI-42", "ITI-80", lambda: m.register([Document()]), Fault("ITI-80"), header=_PROVIDED
+    ),
+    between(
+        "a block of another namespace that must be understood",
+        "ITI-80",
+        provided,
+        Fault("mustUnderstand", MUST_UNDERSTAND),
+        header=m.home_block(HOME, ' s:mustUnderstand="1"').replace(":xdr:2014", ":xdr:2015"),
+    ),
+    between(
+        "the block of ITI-80, to be understood by a repository",
+        "ITI-41",
+        provided,
+        Fault("mustUnderstand", MUST_UNDERSTAND),
+        header=m.home_block(HOME, ' s:mustUnderstand="1"'),
+    ),
+    # ---- the addresses
+    *(
+        between(
+            "an action of another endpoint",
+            transaction,
+            lambda body=body: body,  # type: ignore[misc]
+            Fault("wsa:Action", subcodes=[wsa("ActionNotSupported")]),
+            path=path,
+        )
+        for transaction, path, body in _ELSEWHERE
+    ),
+    *(
+        Case(
+            f"{method} {path}",
+            lambda path=path, method=method: Request(path, None, b"", method=method),
+            Http(405),
+        )  # type: ignore[misc]
+        for path in (m.RESPONDING, m.INITIATING)
+        for method in ("GET", "PUT", "DELETE")
+    ),
+    *(
+        Case(
+            f"{path} of a node that is no community",
+            lambda path=path: replace(m.plain(m.find_documents(), "ITI-38"), path=path),  # type: ignore[misc]
+            Http(404),
+            node="feed",
+        )
+        for path in (m.RESPONDING, m.INITIATING)
+    ),
+]
+
+INITIATING = [
+    *(
+        asking(
+            f"{name} without a community",
+            lambda query_id=query_id: m.query(query_id, {}),  # type: ignore[misc]
+            Refused([(_MISSING_HOME, "AdhocQuery/home", "community-named")]),
+        )
+        for name, query_id in _BY_IDS.items()
+    ),
+    asking(
+        "a query by ids of two communities",
+        lambda: targets(by_ids(), f"('{HOME}','{_AWAY}')"),
+        Refused([(_MISSING_HOME, "AdhocQuery/home", "community-named")]),
+    ),
+    asking(
+        "a query by ids of a stranger",
+        lambda: by_ids(_STRANGER),
+        Refused([(_UNKNOWN_HOME, _STRANGER, "community-known")]),
+    ),
+    asking(
+        "a patient's query of strangers alone",
+        lambda: targets(m.find_documents(), f"('{_STRANGER}','{_STRANGER}.1')"),
+        Refused(
+            [(_UNKNOWN_HOME, f"{_STRANGER}{more}", "community-known") for more in ("", ".1")],
+        ),
+    ),
+    asking(
+        "a patient's query of a stranger beside us",
+        lambda: targets(m.find_documents(return_type="ObjectRef"), f"('{_STRANGER}','{COMMUNITY}')"),
+        Partial([(_UNKNOWN_HOME, _STRANGER, "community-known")]),
+    ),
+    asking(
+        "communities named in both ways",
+        lambda: targets(m.query(m.FIND_DOCUMENTS, _OF_PATIENT, home=HOME), f"('{HOME}')"),
+        Refused([("XDSRegistryError", "AdhocQuery/home", "community-once")]),
+    ),
+    asking(
+        "a list of communities without an end",
+        lambda: targets(m.find_documents(), f"('{HOME}"),
+        Refused([("XDSRegistryError", "$targetCommunityIdList", "community-listed")]),
+    ),
+    asking(
+        "a community that is not there, by ids",
+        lambda: by_ids(_AWAY),
+        Refused([("XDSUnavailableCommunity", _AWAY, "community-unreached")]),
+    ),
+    asking(
+        "a community that is not there, beside us",
+        lambda: m.find_documents(return_type="ObjectRef"),
+        Partial([("XDSUnavailableCommunity", _AWAY, "community-unreached")]),
+    ),
+    asking(
+        "a stored query that nobody has",
+        lambda: m.query(_NO_QUERY, {"$patientId": f"'{m.PATIENT}'"}, home=HOME),
+        Refused([("XDSUnknownStoredQuery", "AdhocQuery/id", "community-query-known")]),
+    ),
+    asking(
+        "a query for several patients",
+        lambda: m.query(m.FIND_FOR_MULTIPLE_PATIENTS, _OF_PATIENT),
+        Refused([("XDSUnknownStoredQuery", "AdhocQuery/id", "community-query-known")]),
+    ),
+    asking(
+        "no patient",
+        lambda: m.query(m.FIND_DOCUMENTS, STATUS),
+        Refused([("XDSRegistryError", "$XDSDocumentEntryPatientId", "community-patient")]),
+    ),
+    asking(
+        "two patients",
+        lambda: m.query(
+            m.FIND_DOCUMENTS, _OF_PATIENT | {"$XDSDocumentEntryPatientId": f"('{m.PATIENT}','{m.OTHER}')"}
+        ),
+        Refused([("XDSRegistryError", "$XDSDocumentEntryPatientId", "community-patient")]),
+    ),
+    asking(
+        "a patient that cannot be read",
+        lambda: m.query(m.FIND_DOCUMENTS, _OF_PATIENT | {"$XDSDocumentEntryPatientId": f"'{m.NUMBER}'"}),
+        Refused([("XDSRegistryError", "AdhocQuery/Slot", "community-patient")]),
+    ),
+    asking(
+        "a patient beside ids",
+        lambda: m.query(
+            m.GET_DOCUMENTS, {"$patient": f"'{m.PATIENT}'", "$XDSDocumentEntryUniqueId": "('1.2')"}, home=HOME
+        ),
+        Refused([("XDSRegistryError", "AdhocQuery/Slot", "community-patient")]),
+    ),
+    asking(
+        "no status, of us alone",
+        lambda: m.query(m.FIND_DOCUMENTS, {"$XDSDocumentEntryPatientId": f"'{m.PATIENT}'"}, home=COMMUNITY),
+        Refused([(_PARAMETER, HOME, "query-parameter-required")]),
+    ),
+    asking("the Body of a retrieval", lambda: m.retrieve(_unknown, home=HOME), Fault("ITI-18")),
+    asking(
+        "a returnType that is none",
+        lambda: m.find_documents(return_type=m.FAMILY),
+        Fault("schema of ITI-18"),
+    ),
+    # ---- ITI-43
+    fetching(
+        "a document without a community",
+        lambda: m.retrieve(_unknown),
+        Refused([(_MISSING_HOME, "DocumentRequest[1]/HomeCommunityId", "community-of-document")]),
+    ),
+    fetching(
+        "a stranger's document",
+        lambda: m.retrieve(_unknown, home=_STRANGER),
+        Refused([(_UNKNOWN_HOME, _STRANGER, "community-known")]),
+    ),
+    fetching(
+        "a document of a community that is not there",
+        lambda: m.retrieve(_unknown, home=_AWAY),
+        Refused([("XDSUnavailableCommunity", _AWAY, "community-unreached")]),
+    ),
+    fetching(
+        "another repository's document of us",
+        lambda: m.retrieve(_unknown, home=HOME, repository="2.25.1"),
+        Refused([("XDSUnknownRepositoryId", HOME, "retrieve-repository")]),
+    ),
+    fetching(
+        "all that can be wrong, beside a good one",
+        lambda: documents(
+            ("", "1.2.3"),
+            (_STRANGER, "1.2.3"),
+            (_AWAY, "1.2.3"),
+            (HOME, _unknown),
+            (COMMUNITY, _fetchable.unique_id),
+        ),
+        Partial(
+            [
+                (_MISSING_HOME, "DocumentRequest[1]/HomeCommunityId", "community-of-document"),
+                (_UNKNOWN_HOME, _STRANGER, "community-known"),
+                ("XDSUnavailableCommunity", _AWAY, "community-unreached"),
+                (_DOCUMENT, HOME, "retrieve-document"),
+            ]
+        ),
+        (m.mtom([_fetchable]),),
+    ),
+    fetching(
+        "more documents than a request may ask for",
+        lambda: m.retrieve(*map(str, range(1001)), home=_AWAY),
+        Refused([("XDSTooManyResults", "", "retrieve-number")]),
+    ),
+    fetching("nothing asked for", m.retrieve, Fault("schema of ITI-43")),
+    fetching("the Body of a query", m.find_documents, Fault("ITI-43")),
+]
+
+CASES = [
+    *REGISTER,
+    *UPDATES,
+    *RESTRICTED,
+    *REMOVALS,
+    *QUERIES,
+    *WRONG_BODIES,
+    *FEED,
+    *RESPONDING,
+    *INITIATING,
+]

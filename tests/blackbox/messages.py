@@ -20,6 +20,7 @@ from xml.sax.saxutils import escape, quoteattr
 from tests.blackbox.wire import LCM, QUERY, RIM, SOAP12, WSA, XDS, XOP, Request
 
 REGISTRY, REPOSITORY = "/xds/registry", "/xds/repository"
+RESPONDING, INITIATING = "/xca/responding", "/xca/initiating"
 REPOSITORY_ID = "2.16.578.1.12.4.5.100.1.1.2"
 NUMBER = "17855599120"
 AUTHORITY = "2.16.578.1.12.4.1.4.1"
@@ -33,6 +34,8 @@ MARKERS = (NUMBER, OTHER_NUMBER, FAMILY, TITLE, COMMENT, FILE)
 
 ACTIONS = {
     "ITI-18": "urn:ihe:iti:2007:RegistryStoredQuery",
+    "ITI-38": "urn:ihe:iti:2007:CrossGatewayQuery",
+    "ITI-39": "urn:ihe:iti:2007:CrossGatewayRetrieve",
     "ITI-41": "urn:ihe:iti:2007:ProvideAndRegisterDocumentSet-b",
     "ITI-42": "urn:ihe:iti:2007:RegisterDocumentSet-b",
     "ITI-43": "urn:ihe:iti:2007:RetrieveDocumentSet",
@@ -40,10 +43,15 @@ ACTIONS = {
     "ITI-57": "urn:ihe:iti:2010:UpdateDocumentSet",
     "ITI-61": "urn:ihe:iti:2010:RegisterOnDemandDocumentEntry",
     "ITI-62": "urn:ihe:iti:2010:DeleteDocumentSet",
+    "ITI-80": "urn:ihe:iti:2015:CrossGatewayDocumentProvide",
     "ITI-86": "urn:ihe:iti:2017:RemoveDocuments",
     "ITI-92": "urn:ihe:iti:2018:RestrictedUpdateDocumentSet",
 }
-PATHS = dict.fromkeys(ACTIONS, REGISTRY) | dict.fromkeys(("ITI-41", "ITI-43", "ITI-86"), REPOSITORY)
+PATHS = (
+    dict.fromkeys(ACTIONS, REGISTRY)
+    | dict.fromkeys(("ITI-41", "ITI-43", "ITI-86"), REPOSITORY)
+    | dict.fromkeys(("ITI-38", "ITI-39", "ITI-80"), RESPONDING)
+)
 FIND_DOCUMENTS = "urn:uuid:14d4debf-8f97-4251-9a74-a90016b0af0d"
 FIND_FOR_MULTIPLE_PATIENTS = "urn:uuid:3d1bdb10-39a2-11de-89c2-2f44d94eaa9f"
 GET_DOCUMENTS = "urn:uuid:5c4f972b-d56b-40ac-a5fc-c8ca9b40b9d4"
@@ -336,12 +344,18 @@ def remove_documents(*unique_ids: str, repository: str = REPOSITORY_ID) -> str:
     )
 
 
-def query(query_id: str, parameters: Mapping[str, str], return_type: str = "LeafClass") -> str:
-    """The body of ITI-18; values are written as they are."""
+def query(
+    query_id: str,
+    parameters: Mapping[str, Sequence[str] | str],
+    return_type: str = "LeafClass",
+    *,
+    home: str = "",
+) -> str:
+    """The body of ITI-18 and ITI-38; values are written as they are."""
     return (
         f'<query:AdhocQueryRequest xmlns:query="{QUERY}" xmlns:rim="{RIM}">'
         f'<query:ResponseOption returnComposedObjects="true" returnType="{return_type}"/>'
-        f'<rim:AdhocQuery id="{query_id}">'
+        f'<rim:AdhocQuery id="{query_id}"{_optional("home", home)}>'
         + "".join(slot(name, value) for name, value in parameters.items())
         + "</rim:AdhocQuery></query:AdhocQueryRequest>"
     )
@@ -362,12 +376,13 @@ def get_documents(*unique_ids: str, return_type: str = "LeafClass") -> str:
     return query(GET_DOCUMENTS, {"$XDSDocumentEntryUniqueId": f"({listed})"}, return_type)
 
 
-def retrieve(*unique_ids: str, repository: str = REPOSITORY_ID) -> str:
-    """The body of ITI-43."""
+def retrieve(*unique_ids: str, repository: str = REPOSITORY_ID, home: str = "") -> str:
+    """The body of ITI-43 and ITI-39."""
+    community = home and f"<xds:HomeCommunityId>{escape(home)}</xds:HomeCommunityId>"
     return (
         f'<xds:RetrieveDocumentSetRequest xmlns:xds="{XDS}">'
         + "".join(
-            f"<xds:DocumentRequest><xds:RepositoryUniqueId>{repository}</xds:RepositoryUniqueId>"
+            f"<xds:DocumentRequest>{community}<xds:RepositoryUniqueId>{repository}</xds:RepositoryUniqueId>"
             f"<xds:DocumentUniqueId>{escape(each)}</xds:DocumentUniqueId></xds:DocumentRequest>"
             for each in unique_ids
         )
@@ -434,6 +449,14 @@ def multipart(
         f'multipart/related; boundary="{boundary}"; type="application/xop+xml"; start="<root@example.org>"; '
         f'start-info="{inner}"',
         b"".join(pieces),
+    )
+
+
+def home_block(home: str, attributes: str = "") -> str:
+    """The SOAP header block that names the community which a submission is for (XDR, ITI-80)."""
+    return (
+        f'<x:homeCommunityBlock xmlns:x="urn:ihe:iti:xdr:2014"{attributes}>'
+        f"<x:homeCommunityId>{escape(home)}</x:homeCommunityId></x:homeCommunityBlock>"
     )
 
 

@@ -23,10 +23,14 @@ def rows(node: Node, statement: str) -> list[tuple[object, ...]]:
 
 
 def counts(node: Node) -> dict[str, int]:
-    """Rows of every one of TABLES, and files of documents/ and staging/."""
+    """Rows of every one of TABLES, and files of documents/, staging/ and replies/."""
     each = (f"SELECT '{name}', count(*) FROM {name}" for name in TABLES)
     found = {str(name): int(str(number)) for name, number in rows(node, " UNION ALL ".join(each))}
-    return found | {"documents/": len(published(node)), "staging/": len(staged(node))}
+    return found | {
+        "documents/": len(published(node)),
+        "staging/": len(staged(node)),
+        "replies/": len(replies(node)),
+    }
 
 
 def published(node: Node) -> dict[str, Path]:
@@ -38,3 +42,8 @@ def published(node: Node) -> dict[str, Path]:
 def staged(node: Node) -> list[Path]:
     """The files of staging/."""
     return [each for each in (node.documents / "staging").rglob("*") if each.is_file()]
+
+
+def replies(node: Node) -> list[Path]:
+    """The files of replies/."""
+    return [each for each in (node.documents / "replies").rglob("*") if each.is_file()]

@@ -24,7 +24,7 @@ from tests.access.test_every_path import Marked
 from tests.audit import r4
 from tests.audit.profiles import problems
 from tests.blackbox import messages as m
-from tests.blackbox.wire import SUCCESS, Reply, send
+from tests.blackbox.wire import FAILURE, SUCCESS, Reply, send
 from tests.nodes import Node
 from xds.demo.tickets import CLINICIAN, TicketService
 from xds.metadata.confidentiality import REFUSALS
@@ -498,6 +498,16 @@ def test_the_removal_of_a_hidden_document_is_hidden(ward: Ward) -> None:
     secret = Marked(id=m.new_uuid(), patient=pid(patient), code=("NORN_FFL", REFUSALS))
     for each in (plain, secret):
         ward.file(patient, each)
+    remove(ward, patient, plain, secret)
+    citizen = ward.saml(ward.service.saml("citizen", patient=patient, person=patient))
+    removals = [each for each in ward.read(citizen) if told(each) == "ITI-62"]
+    assert len(removals) == 1
+    assert "no longer here" in json.dumps(removals)
+    assert secret.id not in json.dumps(ward.read(citizen))
+
+
+def remove(ward: Ward, patient: str, *documents: Marked) -> None:
+    """Remove documents of a patient with all that belongs to them (ITI-62)."""
     ticket = ward.clinician(patient, purpose="ETREAT")
     everything = ward.soap(
         ticket, "ITI-18", m.query(GET_ALL, {"$patientId": f"'{pid(patient)}'", **STATUSES})
@@ -506,16 +516,51 @@ def test_the_removal_of_a_hidden_document_is_hidden(ward: Ward) -> None:
         (each.get("id"), each.get("sourceObject", ""), each.get("targetObject", ""))
         for each in everything.content().iter("{*}ExtrinsicObject", "{*}RegistryPackage", "{*}Association")
     ]
-    for document in (plain, secret):
+    for document in documents:
         links = [own for own, source, target in ids if document.id in (source, target)]
         sets = [source for own, source, target in ids if target == document.id]
         reply = ward.soap(ticket, "ITI-62", m.remove_metadata(document.id, *links, *sets))
         assert reply.outcome == SUCCESS, reply.errors
+
+
+def test_whatever_community_is_named_our_documents_are_ours(ward: Ward) -> None:
+    """A repository hands out its own whatever a request says of home: an open document keeps its name in the
+    log, and a hidden one is not there as another community's either, also when it has been removed.
+    """
+    patient = number(TODAY.replace(year=TODAY.year - 61, month=1, day=1), 5)
+    plain = Marked(id=m.new_uuid(), patient=pid(patient))
+    secret = Marked(id=m.new_uuid(), patient=pid(patient), code=("NORN_FFL", REFUSALS))
+    for each in (plain, secret):
+        ward.file(patient, each)
+    strangers, ticket = "urn:oid:1.2.3.4", ward.clinician(patient)
+    for ids in ((plain.unique_id, secret.unique_id), (secret.unique_id,)):
+        assert ward.soap(ticket, "ITI-43", m.retrieve(*ids, home=strangers)).outcome == SUCCESS
+    for more in ({}, {"repository": "1.2.3.4.2"}):
+        assert (
+            ward.soap(ticket, "ITI-43", m.retrieve("1.2.3.4.77", home=strangers, **more)).outcome == FAILURE
+        )
     citizen = ward.saml(ward.service.saml("citizen", patient=patient, person=patient))
-    removals = [each for each in ward.read(citizen) if told(each) == "ITI-62"]
-    assert len(removals) == 1
-    assert "no longer here" in json.dumps(removals)
-    assert secret.id not in json.dumps(ward.read(citizen))
+
+    def shown() -> list[list[str]]:
+        """What the citizen sees of the documents of each retrieval, oldest first."""
+        events = [each for each in ward.read(citizen) if told(each) == "ITI-43"]
+        text = json.dumps(events)
+        assert secret.unique_id not in text
+        assert "1.2.3.4.77" not in text
+        return [
+            [
+                entity["what"]["identifier"]["value"] if "what" in entity else entity["description"]
+                for entity in event["entity"]
+                if entity.get("role", {}).get("code") == "3"
+            ]
+            for event in reversed(events)
+        ]
+
+    # Of what was in no repository of ours nobody knows anything but where it should be.
+    elsewhere = ["kept by another community"]
+    assert shown() == [[f"urn:oid:{plain.unique_id}"], elsewhere]
+    remove(ward, patient, plain, secret)
+    assert shown() == [["no longer here"], elsewhere]
 
 
 STATUSES = {

@@ -42,6 +42,11 @@ def first(node):
     node.getparent().insert(0, node)
 
 
+def before_parent(node):
+    """Put the node out of its parent, before it."""
+    node.getparent().addprevious(node)
+
+
 def text(value):
     """Give the node this text."""
     return lambda node: setattr(node, "text", value)
@@ -73,6 +78,7 @@ FIND, ANSWER, REFUSED = "iti18-request-find-documents", "iti18-response-leaf-cla
 PARTIAL, REGISTER, PROVIDE = "iti18-response-partial", "iti42-request", "iti41-request"
 ASK, HAND_OUT, REMOVE, DONE = "iti43-request", "iti43-response", "iti62-request", "registry-response-failure"
 ERASE = "iti86-request"
+CROSS_ASK, CROSS_ANSWER, CROSS_PROVIDE = "iti38-request", "iti38-response-partial", "iti80-request"
 CODE, IDENTIFIER, LANG = (
     "//rim:Classification",
     "//rim:ExternalIdentifier",
@@ -188,6 +194,9 @@ INVALID = {
     "document to remove without DocumentUniqueId": (ERASE, "//xds:DocumentUniqueId", remove),
     "two DocumentUniqueIds to remove": (ERASE, "//xds:DocumentUniqueId", twice),
     "community after the document to remove": (ERASE, "//xds:HomeCommunityId", last),
+    "community of a query on the request": (CROSS_ASK, "/*", given(home="urn:oid:2.999.1")),
+    "community of an error as home": (CROSS_ANSWER, "//rs:RegistryError", given(home="urn:oid:2.999.1")),
+    "slot list outside the submission": (CROSS_PROVIDE, "//rs:RequestSlotList", before_parent),
     "root of another name": (FIND, "/*", named("query:AdhocQuery")),
     "root of no namespace": (FIND, "/*", named("AdhocQueryRequest")),
 }  # fmt: skip

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import orjson
 
-from xds.audit.facts import Context, Deed, Document, Outcome, Query
+from xds.audit.facts import Asked, Context, Deed, Document, Outcome, Query
 from xds.audit.people import (
     BALP,
     DCM,
@@ -38,6 +40,7 @@ from xds.audit.people import (
 from xds.errors import DataTypeError
 from xds.metadata.datatypes import CX
 from xds.security.caller import Caller
+from xds.transport.trace import trace_id
 
 EVENT_CODES: Final = "urn:ihe:event-type-code"
 #: Our own codes: break-glass marks what was opened that is closed to others.
@@ -50,7 +53,7 @@ BREAK_GLASS: Final = "break-glass"
 class Kind:
     """What a transaction is in the log: its name, type (DCM), action, and which way the data goes.
 
-    `gives`: the node is the source of what is moved, and not whoever asks.
+    `gives`: whoever is asked is the source of what is moved, and not whoever asks.
     """
 
     name: str
@@ -71,6 +74,8 @@ AUTHENTICATION: Final = ("110114", "User Authentication")
 KINDS: Final[Mapping[str, Kind]] = {
     "ITI-8": Kind("Patient Identity Feed", _RECORD, "U"),
     "ITI-18": Kind("Registry Stored Query", _QUERY, "E"),
+    "ITI-38": Kind("Cross Gateway Query", _QUERY, "E"),
+    "ITI-39": Kind("Cross Gateway Retrieve", _EXPORT, "R", gives=True),
     "ITI-41": Kind("Provide and Register Document Set-b", _IMPORT, "C"),
     "ITI-42": Kind("Register Document Set-b", _IMPORT, "C"),
     "ITI-43": Kind("Retrieve Document Set", _EXPORT, "R", gives=True),
@@ -79,6 +84,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "ITI-57": Kind("Update Document Set", _IMPORT, "U"),
     "ITI-61": Kind("Register On-Demand Document Entry", _IMPORT, "C"),
     "ITI-62": Kind("Remove Metadata", _RECORD, "D"),
+    "ITI-80": Kind("Cross Gateway Document Provide", _IMPORT, "C"),
     "ITI-81": Kind("Retrieve ATNA Audit Event", _LOG_USED, "R", gives=True),
     "ITI-86": Kind("Remove Documents", _RECORD, "D"),
     "ITI-92": Kind("Restricted Update Document Set", _IMPORT, "U"),
@@ -88,6 +94,11 @@ KINDS: Final[Mapping[str, Kind]] = {
     "explain": Kind("Explanation by an operator", _RECORD, "R", gives=True),
     "log": Kind("Access Log by an operator", _LOG_USED, "R", gives=True),
     "expire": Kind("Access Log Expired", _LOG_USED, "D", gives=True),
+}
+#: What the node asks of other communities; ITI TF-2 3.38.5 and 3.39.5, for whoever asks.
+ASKED: Final[Mapping[str, Kind]] = {
+    "ITI-38": Kind("Cross Gateway Query", _QUERY, "E"),
+    "ITI-39": Kind("Cross Gateway Retrieve", _IMPORT, "C", gives=True),
 }
 #: A request that was refused before it said what it was.
 _UNKNOWN: Final = Kind("Unreadable request", _SECURITY, "E")
@@ -128,7 +139,8 @@ def entry(node: Node, context: Context, deed: Deed) -> Entry:
     """The AuditEvent of one deed."""
     caller = context.caller
     known = who(caller) if caller is not None else _NOBODY
-    kind = KINDS.get(context.number, _UNKNOWN)
+    number = context.number if deed.asked is None else deed.asked.number
+    kind = KINDS.get(number, _UNKNOWN) if deed.asked is None else ASKED[number]
     not_let_in = caller is None and deed.outcome is Outcome.SERIOUS and _is_denial(deed)
     patient = _patient(deed.patient)
     event: dict[str, Any] = {"resourceType": "AuditEvent"}
@@ -157,7 +169,7 @@ def entry(node: Node, context: Context, deed: Deed) -> Entry:
         event["extension"] = extensions
     code, display = AUTHENTICATION if not_let_in else kind.type
     event["type"] = {"system": DCM, "code": code, "display": display}
-    if subtypes := list(_subtypes(context, kind, not_let_in)):
+    if subtypes := list(_subtypes(context, number, kind, not_let_in)):
         event["subtype"] = subtypes
     event["action"] = "E" if not_let_in else deed.action or kind.action
     event["period"] = {"start": context.began.isoformat(timespec="milliseconds").replace("+00:00", "Z")}
@@ -166,13 +178,13 @@ def entry(node: Node, context: Context, deed: Deed) -> Entry:
         event["outcomeDesc"] = deed.reason
     if known.purposes is not None:
         event["purposeOfEvent"] = known.purposes
-    event["agent"] = [*known.agents, *_machines(node, context, kind, known)]
+    event["agent"] = [*known.agents, *_machines(node, context, deed.asked, kind, known)]
     event["source"] = _source(node)
     event["entity"] = list(_entities(context, deed, patient, known))
     return Entry(
         pid=deed.patient or None,
         person=person_of(caller) or (f"operator|{context.operator}" if context.operator else None),
-        code=context.number,
+        code=number,
         outcome=int(deed.outcome.value),
         body=dumps(event),
     )
@@ -212,13 +224,13 @@ def _patient(pid: str) -> Json | None:
     return {"system": system(patient.authority), "value": patient.id}
 
 
-def _subtypes(context: Context, kind: Kind, not_let_in: bool) -> Iterator[Json]:
+def _subtypes(context: Context, number: str, kind: Kind, not_let_in: bool) -> Iterator[Json]:
     if not_let_in:
         yield _XUA
-    if context.number.startswith(_IHE):
-        yield {"system": EVENT_CODES, "code": context.number, "display": kind.name}
-    elif context.number:
-        yield {"system": OWN_CODES, "code": context.number, "display": kind.name}
+    if number.startswith(_IHE):
+        yield {"system": EVENT_CODES, "code": number, "display": kind.name}
+    elif number:
+        yield {"system": OWN_CODES, "code": number, "display": kind.name}
     if context.opened:
         yield {"system": OWN_CODES, "code": BREAK_GLASS, "display": "Opened what is closed to others"}
 
@@ -227,8 +239,28 @@ _SOURCE: Final = {"system": DCM, "code": "110153", "display": "Source Role ID"}
 _DESTINATION: Final = {"system": DCM, "code": "110152", "display": "Destination Role ID"}
 
 
-def _machines(node: Node, context: Context, kind: Kind, known: Who) -> Iterator[Json | orjson.Fragment]:
-    """The sender and the node; 110153 is where the data come from (ITI TF-2 3.18.5, 3.43.5)."""
+def _machines(
+    node: Node, context: Context, asked: Asked | None, kind: Kind, known: Who
+) -> Iterator[Json | orjson.Fragment]:
+    """The sender and the node, or the node and whom it asks; 110153 is where the data come from (ITI TF-2
+    3.18.5, 3.43.5). Who asks is named by its machine, who is asked by the endpoint.
+    """
+    if asked is not None:
+        own: Json = {
+            "type": {"coding": [_DESTINATION if kind.gives else _SOURCE]},
+            "who": {"identifier": {"system": URI, "value": node.observer}},
+            "requestor": not known.agents,
+        }
+        if machine := _machine(node.url):
+            own["network"] = machine
+        yield own
+        yield {
+            "type": {"coding": [_SOURCE if kind.gives else _DESTINATION]},
+            "who": {"identifier": {"system": URI, "value": asked.home}},
+            "requestor": False,
+            "network": {"address": asked.url, "type": "5"},
+        }
+        return
     sender: Json = {
         "type": {"coding": [_DESTINATION if kind.gives else _SOURCE]},
         "who": known.client or {"display": context.operator or context.remote or "unknown system"},
@@ -236,8 +268,23 @@ def _machines(node: Node, context: Context, kind: Kind, known: Who) -> Iterator[
     }
     if context.remote:
         sender["network"] = {"address": context.remote, "type": "2"}
+    if context.reply_to:  # the UserID of an asynchronous sender is its ReplyTo (ITI TF-2 3.18.5)
+        sender["altId"] = _cut(context.reply_to)
     yield sender
     yield _answering(node, context.endpoint, kind.gives)
+
+
+@lru_cache(maxsize=16)
+def _machine(url: str) -> Json | None:
+    """The machine of an address as FHIR's network: by IP address, or by name."""
+    host = urlsplit(url).hostname
+    if not host:
+        return None
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return {"address": host, "type": "1"}
+    return {"address": host, "type": "2"}
 
 
 @lru_cache(maxsize=256)
@@ -313,7 +360,8 @@ def _entities(context: Context, deed: Deed, patient: Json | None, known: Who) ->
     for each, name in (
         (context.reference, "reference"),
         (context.message_id, "message"),
-        (context.trace, "trace"),
+        (deed.asked.message_id if deed.asked is not None else "", "message to the community"),
+        (context.trace and trace_id(context.trace), "trace"),
     ):
         if each:
             yield {"what": {"identifier": {"value": _cut(each)}}, "type": _REQUEST_ID, "description": name}
@@ -328,10 +376,8 @@ def _query(context: Context, query: Query, deed: Deed) -> Json:
     if query.text:
         found["query"] = base64.b64encode(query.text[:_LONGEST_QUERY]).decode()
     details = [{"type": "QueryEncoding", "valueString": "UTF-8"}]
-    if query.home:
-        details.append(
-            {"type": "urn:ihe:iti:xca:2010:homeCommunityId", "valueString": _cut(system(query.home))}
-        )
+    if home := deed.asked.home if deed.asked is not None else query.home:
+        details.append({"type": "urn:ihe:iti:xca:2010:homeCommunityId", "valueString": _cut(system(home))})
     if deed.objects is not None:
         details.append({"type": "resultCount", "valueString": str(deed.objects)})
     # 32 digits for each: thousands of ids are no more than a line (docs/audit-events.md).

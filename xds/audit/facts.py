@@ -61,13 +61,27 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What this node, as a gateway, has asked of another community for whoever asked it.
+
+    `number` is the transaction that went out, `home` the community (urn:oid:…), `url` its endpoint,
+    `message_id` our wsa:MessageID, by which the community's log can be joined with ours.
+    """
+
+    number: str
+    home: str
+    url: str
+    message_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Deed:
     """What was done, or not done, to one patient's record: one AuditEvent.
 
     `patient` is a CX text, empty when nobody knows. `action` is FHIR's (C R U D E), empty: the transaction's.
     `documents` are named one by one; `shown` and `masked` are entryUUIDs of a list, as 16 bytes each;
     `objects` is how many registry objects the list had in all, None when there was none. `reason` says in
-    ids of codes and rules why it was not done.
+    ids of codes and rules why it was not done. `asked`: it was done by asking another community.
     """
 
     patient: str = ""
@@ -80,6 +94,7 @@ class Deed:
     shown: Sequence[bytes] = ()
     masked: Sequence[bytes] = ()
     objects: int | None = None
+    asked: Asked | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -89,7 +104,8 @@ class Context:
     `endpoint` is the path that was asked, `remote` the sender's network address. `number` is the transaction,
     empty until the message says so. `message_id` and `trace` are the sender's own ids of it (wsa:MessageID,
     MSH-10; traceparent), `control_id` is an HL7 message's own (MSH-10, II), `reference` is ours. `policy`,
-    `rule` and `opened` are gate 2's reasons. `operator` is who uses a command on the machine itself.
+    `rule` and `opened` are gate 2's reasons. `reply_to` is where the answer goes, if not back to the sender.
+    `operator` is who uses a command on the machine itself.
     """
 
     endpoint: str
@@ -104,6 +120,7 @@ class Context:
     rule: str = ""
     opened: bool = False
     operator: str = ""
+    reply_to: str = ""
     subject: Subject = field(default_factory=Subject)
     began: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -113,8 +130,11 @@ _MOST_RULES: Final = 50
 
 
 def reason_of(errors: Sequence[RegistryError]) -> str:
-    """Codes and rules of what was found, each once; never a value of the message."""
-    found = sorted({f"{each.code} [{each.rule}]" for each in errors})
+    """Codes and rules of what was found, each once; never a value of the message.
+
+    An error that another community gave has no rule here.
+    """
+    found = sorted({f"{each.code} [{each.rule}]" if each.rule else str(each.code) for each in errors})
     more = f" and {len(found) - _MOST_RULES} more" if len(found) > _MOST_RULES else ""
     return "; ".join(found[:_MOST_RULES]) + more
 

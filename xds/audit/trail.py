@@ -9,7 +9,6 @@ written pass for one that was.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
@@ -22,12 +21,9 @@ from xds.audit.facts import Context, Deed, Outcome, Subject, for_each_patient, r
 from xds.audit.store import AuditLog
 from xds.errors import RegistryError
 from xds.store.trouble import is_busy, no_room
+from xds.transport import trace
 
 log = logging.getLogger("xds")
-
-
-#: W3C Trace Context: version, trace-id, parent-id, flags.
-_TRACE: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 #: Bytes of a query that is told more than once.
@@ -43,11 +39,10 @@ class Trails:
 
     def __call__(self, req: falcon.Request) -> Trail:
         """Of an HTTP request, before it is read."""
-        trace = req.get_header("traceparent", default="")
         context = Context(
             endpoint=req.path,
             remote=req.remote_addr or "",
-            trace=trace if _TRACE.fullmatch(trace) else "",
+            trace=trace.read(req.get_header("traceparent", default="")),
         )
         return Trail(self.audit, self.node, context)
 
@@ -87,6 +82,10 @@ class Trail:
         """Gate 1 let nobody in. Whom the message would have been about is not believed, and not written."""
         self._failed(Deed(outcome=Outcome.SERIOUS, reason=f"{DENIED}{rule}"))
 
+    def elsewhere(self) -> None:
+        """It is on record with the request that it belongs to."""
+        self._told = True
+
     def fault(self, reason: str, reference: str = "") -> None:
         """It ended in a fault, or in an error of the node; `reason` holds no value of the message.
 
@@ -101,6 +100,11 @@ class Trail:
         """The end, whatever came: what nobody told of was broken off."""
         if not self._told:
             self.fault("broken off")
+
+    def onward(self) -> str:
+        """The traceparent of a call that is made for the request; one that came without gets a trace here."""
+        self.context.trace = self.context.trace or trace.new()
+        return trace.onward(self.context.trace)
 
     @property
     def patients(self) -> tuple[str, ...]:

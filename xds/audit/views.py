@@ -2,7 +2,9 @@
 
 fhir/audit_events.py puts every event through `shown` before it goes out; what is stored is never changed. A
 patient reads who, from where, when and why, and nobody's national number but their own; documents that gate 2
-does not open to a reader are not in their log either, nor is what was done to those alone.
+does not open to a reader are not in their log either, nor is what was done to those alone. Of documents that
+other communities keep gate 2 can say nothing here: that somebody asked for them is shown, and where, but
+neither which they were nor how many.
 """
 
 from __future__ import annotations
@@ -53,8 +55,11 @@ _REDACTED: Final = {
     "code": "REDACTED",
     "display": "redacted",
 }
-#: Details of a list that are entryUUIDs, and those that tell how many there were.
+#: Details of a list that are entryUUIDs.
 _LISTS: Final = ("shown", "masked")
+#: What names the community of a document, and of a query; and the repository that has a document.
+_HOMES: Final = ("ihe:homeCommunityID", "urn:ihe:iti:xca:2010:homeCommunityId")
+_REPOSITORY: Final = "Repository Unique Id"
 #: Not in the midst of an id in hexadecimal digits.
 _NUMBER: Final = re.compile(r"(?<![0-9A-Fa-f-])[0-9]{11}(?![0-9A-Fa-f-])")
 
@@ -90,21 +95,51 @@ def shown(event: Event, view: View, documents: Documents, own: Sequence[str] = (
     if view is View.REPRESENTATIVE and (_is_patients_own(event) or _is_about_settings(event)):
         # What somebody looks at in their own record is theirs, and so is against whom they have blocked it.
         return None
-    entities = []
+    entities: list[dict[str, Any]] = []
     hidden = False
     for entity in event.get("entity", ()):
+        elsewhere = _elsewhere(entity, event)
         if _is_document(entity):
-            if not documents.shows(_name(entity), _codes(entity)):
+            if not documents.shows(_name(entity), _codes(entity) if elsewhere is None else Restriction(0)):
                 hidden = True
                 continue
             if _name(entity) not in documents.opened:
-                entity = {name: entity[name] for name in ("type", "role") if name in entity}
-                entity["description"] = "no longer here"
-        entities.append(_without_lists(entity, documents.opened))
+                entity = _nameless(entity, elsewhere)
+                if elsewhere is not None and entity in entities:
+                    continue  # how many there were would tell of those that are hidden there
+        entities.append(_without_lists(entity, documents.opened if elsewhere is None else frozenset()))
     if hidden and not any(map(_is_document, entities)):
         return None
     event = {**event, "entity": entities}
     return event if view is View.OWN else _for_patients(event, own)
+
+
+def _elsewhere(entity: Mapping[str, Any], event: Event) -> Mapping[str, Any] | None:
+    """The detail that says which other community has the document, or was asked the query; None: no other.
+
+    The node is its community, or where it has none its repository: what that has is not elsewhere. Nor is
+    what our registry gave the codes of, whatever community a request for it has named.
+    """
+    own = event["source"]["observer"]["identifier"]["value"]
+    details = entity.get("detail", ())
+    if "securityLabel" in entity or any(
+        each["type"] == _REPOSITORY and _urn(each) == own for each in details
+    ):
+        return None
+    home = next((each for each in details if each["type"] in _HOMES), None)
+    return None if home is None or home["valueString"] == own else home
+
+
+def _urn(detail: Mapping[str, Any]) -> str:
+    return f"urn:oid:{str(detail['valueString']).removeprefix('urn:oid:')}"
+
+
+def _nameless(entity: Mapping[str, Any], elsewhere: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A document that is not here, of which nothing is told but where it is."""
+    found = {name: entity[name] for name in ("type", "role") if name in entity}
+    if elsewhere is None:
+        return found | {"description": "no longer here"}
+    return found | {"description": "kept by another community", "detail": [elsewhere]}
 
 
 def _is_patients_own(event: Event) -> bool:

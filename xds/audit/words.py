@@ -21,6 +21,8 @@ _VERBS: Final = {
     "D": "removed",
     "E": "asked for",
 }
+#: What is asked of other communities: Destination and Source, and what it is called.
+_ASKED: Final = {"ITI-38": ("110152", "asked"), "ITI-39": ("110153", "fetched from")}
 _PURPOSES: Final = {
     "TREAT": "treatment",
     "ETREAT": "emergency treatment",
@@ -112,7 +114,19 @@ def _what(event: Event) -> str:
     more = (
         " (opened what is closed to others)" if any(each["code"] == BREAK_GLASS for each in subtypes) else ""
     )
-    return f"{_VERBS[event['action']]}: {name} {' '.join(told)}".strip() + more
+    return f"{_verb(event)}: {name} {' '.join(told)}".strip() + more
+
+
+def _verb(event: Event) -> str:
+    """What was done; of what this node as a gateway has asked of another community, and of which."""
+    transactions = (each["code"] for each in event.get("subtype", ()))
+    role, verb = next((_ASKED[each] for each in transactions if each in _ASKED), ("", ""))
+    for agent in event["agent"] if role else ():
+        community = agent["who"].get("identifier", {}).get("value", "")
+        is_asked = role in [each["code"] for each in agent.get("type", {}).get("coding", ())]
+        if is_asked and community != event["source"]["observer"]["identifier"]["value"]:
+            return f"{verb} {community}"
+    return _VERBS[event["action"]]
 
 
 def _patients(event: Event) -> Iterator[str]:

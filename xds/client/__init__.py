@@ -31,7 +31,15 @@ True
 'Epikrise: pasienten er frisk.'
 """
 
-from xds.client.client import Client, DocumentAddress, Entries, Fetched, IncompleteFetch, Receipt
+from xds.client.client import (
+    Client,
+    DocumentAddress,
+    Entries,
+    Fetched,
+    IncompleteFetch,
+    IncompleteFind,
+    Receipt,
+)
 from xds.client.submission import Document, PreparedSubmission, build, new_oid
 from xds.errors import ClientError
 from xds.metadata.model import Author, Code, DocumentEntry
@@ -47,6 +55,7 @@ __all__ = [
     "Entries",
     "Fetched",
     "IncompleteFetch",
+    "IncompleteFind",
     "PreparedSubmission",
     "Receipt",
     "build",

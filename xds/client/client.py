@@ -106,6 +106,14 @@ class Entries(tuple[DocumentEntry, ...]):
         return self
 
 
+class IncompleteFind(ClientError):
+    """A gateway could not ask every community, so nobody knows what is missing; what it has is in `found`."""
+
+    def __init__(self, message: str, errors: Sequence[RegistryError], found: Entries) -> None:
+        super().__init__(message, errors)
+        self.found = found
+
+
 class IncompleteFetch(ClientError):
     """Not every document came; those that did are in `fetched`, and their files are kept."""
 
@@ -119,7 +127,8 @@ class IncompleteFetch(ClientError):
 class Client:
     """A registry and a repository to talk to; safe to share between threads.
 
-    `url` is a node of ours (`http://host:port`); `registry` and `repository` are the endpoints of any other.
+    `url` is a node of ours (`http://host:port`), asked for its own documents or, with `gateway`, for those of
+    all communities; `registry` and `repository` are the endpoints of any other.
     `certificate` and `key` are our own client certificate, `ca_file` the authorities trusted instead of the
     system's; all PEM. `ticket` is the SAML assertion to show at every call, sent byte for byte, or a function
     that gives it each time; without one none is sent. `connect_seconds` bounds a connection attempt, `limits`
@@ -132,6 +141,7 @@ class Client:
         *,
         registry: str = "",
         repository: str = "",
+        gateway: bool = False,
         ca_file: Path | None = None,
         certificate: Path | None = None,
         key: Path | None = None,
@@ -140,8 +150,8 @@ class Client:
         limits: Limits = LIMITS,
     ) -> None:
         base = url.rstrip("/")
-        self.registry = registry or f"{base}/xds/registry"
-        self.repository = repository or f"{base}/xds/repository"
+        self.registry = registry or base + ("/xca/initiating" if gateway else "/xds/registry")
+        self.repository = repository or base + ("/xca/initiating" if gateway else "/xds/repository")
         for address in (self.registry, self.repository):
             _check_address(address)
         try:
@@ -208,12 +218,14 @@ class Client:
         service_start_to: Time | None = None,
         service_stop_from: Time | None = None,
         service_stop_to: Time | None = None,
+        home: str = "",
     ) -> Entries:
         """The entries of one patient that pass every filter (ITI-18 FindDocuments); look at its `warnings`.
 
         Of several values in one filter, one must match. `…_from` is included, `…_to` is not.
         `author_person` is an SQL LIKE pattern on the XCN text. `status` takes ANY_STATUS to see replaced
-        documents too.
+        documents too. A gateway asks the community `home` (its homeCommunityId), or all of them; raises
+        IncompleteFind when one did not answer.
         """
         parameters = (
             ("PatientId", queries.one(patient_id)),
@@ -233,12 +245,13 @@ class Client:
             ("ServiceStopTimeFrom", queries.time(as_dtm(service_stop_from))),
             ("ServiceStopTimeTo", queries.time(as_dtm(service_stop_to))),
         )
-        return self._query(queries.FIND_DOCUMENTS, parameters)
+        return self._query(queries.FIND_DOCUMENTS, parameters, home)
 
-    def get_documents(self, *ids: str) -> Entries:
+    def get_documents(self, *ids: str, home: str = "") -> Entries:
         """The entries with these ids (ITI-18 GetDocuments): entryUUIDs (`urn:uuid:…`) and uniqueIds.
 
-        An id that the registry does not have is no error; one uniqueId may have several entries.
+        A gateway has to know whose they are: `home` is the entries' own. An id that the registry does not
+        have is no error; one uniqueId may have several entries.
         """
         entry_uuids = [each.lower() for each in ids if each[:9].lower() == "urn:uuid:"]
         unique_ids = [each for each in ids if each[:9].lower() != "urn:uuid:"]
@@ -246,7 +259,7 @@ class Client:
         warnings: list[RegistryError] = []
         for name, given in (("EntryUUID", entry_uuids), ("UniqueId", unique_ids)):
             if given:
-                entries = self._query(queries.GET_DOCUMENTS, ((name, queries.many(given)),))
+                entries = self._query(queries.GET_DOCUMENTS, ((name, queries.many(given)),), home)
                 found |= {entry.entry_uuid: entry for entry in entries}
                 warnings += entries.warnings
         return Entries(found.values(), warnings)
@@ -290,22 +303,28 @@ class Client:
                 f"A file cannot be written ({error.strerror}): check the folder and its disk."
             ) from None
 
-    def _query(self, query: str, parameters: Iterable[tuple[str, tuple[str, ...]]]) -> Entries:
-        body = queries.request(query, [("$XDSDocumentEntry" + name, values) for name, values in parameters])
+    def _query(self, query: str, parameters: Iterable[tuple[str, tuple[str, ...]]], home: str) -> Entries:
+        named = [("$XDSDocumentEntry" + name, values) for name, values in parameters]
+        body = queries.request(query, named, home)
         with self._call(
             self.registry, "RegistryStoredQuery", (body,), _QUERY_RESPONSE, mtom=False
         ) as message:
             errors = _errors(message.body)
             found = message.body.find(_OBJECT_LIST)
             status = message.body.get("status")
-            # With warnings alone a registry has cut its answer off and says so. With an error it is a gateway
-            # that could not ask everyone, and nobody knows which documents that hides.
-            cut_off = status == names.PARTIAL_SUCCESS and {error.warning for error in errors} == {True}
-            if found is None or not (status == names.SUCCESS or cut_off):
+            partial = status == names.PARTIAL_SUCCESS and bool(errors)
+            if found is None or not (status == names.SUCCESS or partial):
                 raise _refused(self.registry, "refused the query", errors)
             objects = read_object_list(found)
-        entries = (document_entry(each) for each in objects if each.kind == "ExtrinsicObject")
-        return Entries(entries, errors)
+        entries = Entries(
+            (document_entry(each) for each in objects if each.kind == "ExtrinsicObject"), errors
+        )
+        # With warnings alone a registry has cut its answer off and says so. With an error it is a gateway
+        # that could not ask everyone, and nobody knows which documents that hides.
+        if partial and not all(error.warning for error in errors):
+            text = _sentence(f"{_host(self.registry)} could not ask everybody", errors)
+            raise IncompleteFind(text, errors, entries)
+        return entries
 
     @contextmanager
     def _call(

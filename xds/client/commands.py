@@ -22,7 +22,15 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from xds.client import defaults
-from xds.client.client import ANY_STATUS, APPROVED, Client, Entries, Fetched, IncompleteFetch
+from xds.client.client import (
+    ANY_STATUS,
+    APPROVED,
+    Client,
+    Entries,
+    Fetched,
+    IncompleteFetch,
+    IncompleteFind,
+)
 from xds.client.patients import patient_id
 from xds.client.submission import Document, build
 from xds.client.terminal import Progress, moment, printable, show_json, size, table
@@ -103,30 +111,40 @@ def submit(arguments: argparse.Namespace) -> int:
 
 def find(arguments: argparse.Namespace) -> int:
     """List the documents of one patient."""
+    problem: ClientError | None = None
     with _client(arguments) as client:
-        found = client.find(
-            arguments.patient,
-            status=_STATUS[arguments.status],
-            type_code=arguments.type_code,
-            class_code=arguments.class_code,
-            author_person=[f"%{part}%" for part in arguments.author],
-            created_from=arguments.created_from,
-            created_to=arguments.created_to,
-        )
+        try:
+            found = client.find(
+                arguments.patient,
+                status=_STATUS[arguments.status],
+                type_code=arguments.type_code,
+                class_code=arguments.class_code,
+                author_person=[f"%{part}%" for part in arguments.author],
+                created_from=arguments.created_from,
+                created_to=arguments.created_to,
+                home=arguments.home,
+            )
+        except IncompleteFind as incomplete:
+            found, problem = Entries(incomplete.found), incomplete
     entries = tuple(sorted(found, key=lambda entry: entry.creation_time or ""))
     if arguments.json:
         show_json([_as_json(entry) for entry in entries])
     elif entries:
         print(
             table(
-                ("STATUS", "CREATED (UTC)", "TYPE", "TITLE", "FORMAT", "SIZE", "ENTRYUUID"),
-                map(_row, entries),
+                (*_COLUMNS, "COMMUNITY") if arguments.gateway else _COLUMNS,
+                [(*_row(each), each.home or "") if arguments.gateway else _row(each) for each in entries],
             )
         )
     else:
         print("No documents.", file=sys.stderr)
     _warn(found)
+    if problem:
+        raise problem
     return 0
+
+
+_COLUMNS: Final = ("STATUS", "CREATED (UTC)", "TYPE", "TITLE", "FORMAT", "SIZE", "ENTRYUUID")
 
 
 def fetch(arguments: argparse.Namespace) -> int:
@@ -134,7 +152,7 @@ def fetch(arguments: argparse.Namespace) -> int:
     if arguments.stdout and (len(arguments.ids) > 1 or arguments.json):
         _wrong(arguments, "--stdout gives the bytes of one document and nothing else")
     with _client(arguments) as client, tempfile.TemporaryDirectory(prefix="xds-") as folder:
-        entries = client.get_documents(*arguments.ids)
+        entries = client.get_documents(*arguments.ids, home=arguments.home)
         _warn(entries)
         known = {each for entry in entries for each in (entry.entry_uuid, entry.unique_id)}
         unknown = [each for each in arguments.ids if each not in known and each.lower() not in known]
@@ -251,6 +269,8 @@ def add_commands(commands: Commands) -> None:
     for option, text in (("--created-from", "included"), ("--created-to", "not included")):
         command.add_argument(option, type=_time, metavar="TIME", help=f"YYYY-MM-DD[THH:MM], UTC, {text}")
 
+    _add_gateway(command, "ask this community alone (its homeCommunityId, as COMMUNITY shows it)")
+
     command = _command(commands, "fetch", fetch, "Fetch documents.")
     command.add_argument(
         "ids", nargs="+", metavar="ID", help="entryUUIDs or uniqueIds, as `xds find` shows them"
@@ -259,6 +279,7 @@ def add_commands(commands: Commands) -> None:
     command.add_argument(
         "--stdout", action="store_true", help="write the bytes of one document to standard output"
     )
+    _add_gateway(command, "the community that has them; with --gateway it must be given")
 
 
 def _command(
@@ -285,6 +306,13 @@ def _command(
     )
     command.add_argument("--json", action="store_true", help="print JSON")
     return command
+
+
+def _add_gateway(command: argparse.ArgumentParser, text: str) -> None:
+    command.add_argument(
+        "--gateway", action="store_true", help="ask all communities through the node's initiating gateway"
+    )
+    command.add_argument("--home", default="", metavar="OID", help=text)
 
 
 def _add_patient(command: argparse.ArgumentParser) -> None:
@@ -402,7 +430,12 @@ def _client(arguments: argparse.Namespace) -> Client:
         _wrong(arguments, "--key belongs to a --cert: give both")
     ticket = arguments.ticket.read_bytes() if arguments.ticket else ""
     return Client(
-        arguments.url, ca_file=arguments.ca, certificate=arguments.cert, key=arguments.key, ticket=ticket
+        arguments.url,
+        gateway=getattr(arguments, "gateway", False),
+        ca_file=arguments.ca,
+        certificate=arguments.cert,
+        key=arguments.key,
+        ticket=ticket,
     )
 
 

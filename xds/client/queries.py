@@ -52,8 +52,12 @@ def time(dtm: str | None) -> tuple[str, ...]:
     return (dtm,)
 
 
-def request(query: str, parameters: Iterable[tuple[str, tuple[str, ...]]]) -> bytes:
-    """The AdhocQueryRequest for whole objects; parameters without values are left out."""
+def request(query: str, parameters: Iterable[tuple[str, tuple[str, ...]]], home: str = "") -> bytes:
+    """The AdhocQueryRequest for whole objects; parameters without values are left out.
+
+    `home` is the homeCommunityId of the community that is asked.
+    """
+    named = f' home="{escape(home)}"' if home else ""
     slots = "".join(
         f'<rim:Slot name="{name}"><rim:ValueList>'
         + "".join(f"<rim:Value>{escape(value)}</rim:Value>" for value in values)
@@ -64,7 +68,7 @@ def request(query: str, parameters: Iterable[tuple[str, tuple[str, ...]]]) -> by
     return (
         f'<query:AdhocQueryRequest xmlns:query="{names.QUERY}" xmlns:rim="{names.RIM}">'
         '<query:ResponseOption returnComposedObjects="true" returnType="LeafClass"/>'
-        f'<rim:AdhocQuery id="{query}">{slots}</rim:AdhocQuery></query:AdhocQueryRequest>'
+        f'<rim:AdhocQuery id="{query}"{named}>{slots}</rim:AdhocQuery></query:AdhocQueryRequest>'
     ).encode()
 
 

@@ -7,12 +7,10 @@ longer fit. It must never get into a log or an error.
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
 from typing import Final
-from uuid import uuid4
 
 from xds.errors import ClientError, Fault
-from xds.transport.soap import WSSE, WSU
+from xds.transport.soap import WSSE, WSU, write_security
 from xds.transport.xml import parse
 
 _ASSERTION: Final = "{urn:oasis:names:tc:SAML:2.0:assertion}Assertion"
@@ -23,8 +21,6 @@ _REMEDIES: Final = {
     "InvalidSecurity": "show one (--ticket FILE, or XDS_TICKET), or ask for a new ticket.",
     "MessageExpired": "set the clock of this machine.",
 }
-#: How long a request may be on its way.
-_FRESH: Final = timedelta(minutes=5)
 
 
 def security_header(ticket: str | bytes) -> bytes:
@@ -43,14 +39,7 @@ def security_header(ticket: str | bytes) -> bytes:
             "The ticket is not one SAML 2.0 assertion in UTF-8 that is XML by itself: give it as its issuer"
             " sent it, with every namespace that it uses, and nothing around it."
         )
-    now = datetime.now(UTC)
-    return (
-        f'<wsse:Security xmlns:wsse="{WSSE}" xmlns:wsu="{WSU}" s:mustUnderstand="1">'
-        f'<wsu:Timestamp wsu:Id="_{uuid4()}"><wsu:Created>{_time(now)}</wsu:Created>'
-        f"<wsu:Expires>{_time(now + _FRESH)}</wsu:Expires></wsu:Timestamp>".encode()
-        + assertion
-        + b"</wsse:Security>"
-    )
+    return write_security(assertion)
 
 
 def refusal(subcode: tuple[str, str] | None) -> str:
@@ -58,7 +47,3 @@ def refusal(subcode: tuple[str, str] | None) -> str:
     if not subcode or subcode[0] not in (WSSE, WSU):
         return ""
     return f"{subcode[1]}: {_REMEDIES.get(subcode[1], 'ask for a new ticket.')}"
-
-
-def _time(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"

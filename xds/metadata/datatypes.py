@@ -83,6 +83,11 @@ def _only(parts: Sequence[str], allowed: frozenset[int], sentence: str) -> None:
 # ---- simple types: each returns nothing and raises DataTypeError
 
 
+def bare_oid(text: str) -> str:
+    """An OID without urn:oid:, which may be in upper case (RFC 8141, 3.1); other texts as they are."""
+    return text[8:] if text[:8].lower() == "urn:oid:" else text
+
+
 def check_oid(text: str) -> None:
     """Dotted integers, at least two arcs, no leading zeros, at most 64 characters."""
     if len(text) > 64 or not _OID.fullmatch(text):

@@ -20,7 +20,7 @@ from xds.metadata.attributes import AUTHOR_SLOTS, TABLES, Attribute, Coding, Tab
 from xds.metadata.datatypes import CHECKS
 
 #: Who checks, and so which codes: the Repository's where it is a repository that answers (ITI TF-3 4.2.4.1).
-_REPOSITORY_TRANSACTIONS: Final = ("ITI-41", "ITI-43", "ITI-86")
+_REPOSITORY_TRANSACTIONS: Final = ("ITI-39", "ITI-41", "ITI-43", "ITI-80", "ITI-86")
 
 
 @dataclass(frozen=True, slots=True)

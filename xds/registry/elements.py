@@ -135,8 +135,10 @@ def slot_texts(body: bytes, name: str) -> list[bytes]:
     return re.findall(slot + rb"[^>]*>(.*?)</rim:Slot>", text, re.DOTALL)
 
 
-def write(rows: Sequence[Sequence[Any]], codes: Codes) -> Iterator[list[bytes]]:
+def write(rows: Sequence[Sequence[Any]], codes: Codes, home: str = "") -> Iterator[list[bytes]]:
     """Leaf rows (see rows.py) as pieces of their elements in order, some at a time, made when asked for.
+
+    `home` stands on every one of them; without, that with which it was registered, if any.
 
     The prefix `rim` must be declared around them.
     """
@@ -146,7 +148,7 @@ def write(rows: Sequence[Sequence[Any]], codes: Codes) -> Iterator[list[bytes]]:
         for frame, alike in groupby(rows[first : first + _TOGETHER], FRAME):
             kind, status, home_pk, pid, updated, masked = frame
             form = _FORMS[kind]
-            head = f'<rim:{form.tag} status="{_STATUS_URN[status]}"{_home(home_pk, codes)}'.encode()
+            head = f'<rim:{form.tag} status="{_STATUS_URN[status]}"{_home(home_pk, codes, home)}'.encode()
             tail = _tail(form, MASK if masked else pid)
             bodies = unpack([row[-1] for row in alike])
             if masked:
@@ -159,17 +161,19 @@ def write(rows: Sequence[Sequence[Any]], codes: Codes) -> Iterator[list[bytes]]:
         yield made
 
 
-def write_references(rows: Sequence[Sequence[Any]], codes: Codes) -> Iterator[list[bytes]]:
-    """Reference rows as rim:ObjectRef elements, in their order."""
+def write_references(rows: Sequence[Sequence[Any]], codes: Codes, home: str = "") -> Iterator[list[bytes]]:
+    """Reference rows as rim:ObjectRef elements, in their order; `home` as above."""
     for first in range(0, len(rows), 1000):
         yield [
-            f'<rim:ObjectRef id="{uuid_urn(entry_uuid)}"{_home(home_pk, codes)}/>'.encode()
+            f'<rim:ObjectRef id="{uuid_urn(entry_uuid)}"{_home(home_pk, codes, home)}/>'.encode()
             for _, entry_uuid, home_pk, _, _ in rows[first : first + 1000]
         ]
 
 
-def _home(home_pk: int | None, codes: Codes) -> str:
-    return "" if home_pk is None else f' home="{escape_attribute(codes.word(home_pk).text)}"'
+def _home(home_pk: int | None, codes: Codes, home: str) -> str:
+    if not home and home_pk is not None:
+        home = codes.word(home_pk).text
+    return f' home="{escape_attribute(home)}"' if home else ""
 
 
 def _tail(form: _Form, pid: str | None) -> bytes:

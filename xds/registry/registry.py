@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Executable, literal_column
 
 from xds.errors import DataTypeError, RegistryError, RegistryFailure
 from xds.metadata.confidentiality import Restriction
-from xds.metadata.datatypes import CX
+from xds.metadata.datatypes import CX, bare_oid
 from xds.metadata.model import Slot, Submission
 from xds.metadata.updates import Update
 from xds.registry import elements, patients, rows
@@ -46,7 +46,6 @@ _TOGETHER: Final = 512
 _OWNERS_OF_OBJECTS: Final = looking_at()
 
 _LEAF: Final = {"LeafClass": True, "ObjectRef": False}
-_OID_URN: Final = "urn:oid:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +135,14 @@ class Options:
     home: str = ""
     reading: Reading = field(default_factory=Reading)
 
+    @property
+    def home_urn(self) -> str:
+        """This community's id as it stands in messages, with urn:oid:, or nothing."""
+        return self.home and f"urn:oid:{bare_oid(self.home)}"
+
     def is_home(self, community: str) -> bool:
         """Whether this is our community's id, with or without urn:oid:; without one of our own none is."""
-        return bool(self.home) and community.removeprefix(_OID_URN) == self.home.removeprefix(_OID_URN)
+        return bool(self.home) and bare_oid(community) == bare_oid(self.home)
 
 
 class Registry:
@@ -225,8 +229,11 @@ class Registry:
         """Let one patient id stand for two; raises RegistryFailure (patients.merge)."""
         patients.merge(connection, self.domain, subsumed, surviving)
 
-    def query(self, query: StoredQuery, visibility: Visibility) -> Found:
-        """What a stored query finds, as far as one answer may hold it. Raises RegistryFailure."""
+    def query(self, query: StoredQuery, visibility: Visibility, home: str = "") -> Found:
+        """What a stored query finds, as far as one answer may hold it. Raises RegistryFailure.
+
+        `home` stands on each object of the answer (ITI TF-2 3.38.4.1.3); without, that of its registration.
+        """
         errors = self._check(query)
         module = (MULTI_PATIENT_QUERIES if query.multi_patient else STORED_QUERIES).get(query.id)
         if module is None:
@@ -247,11 +254,11 @@ class Registry:
             del found[self.options.results :]
             warnings = (replace(broken("query-too-many"), warning=True),)
         if not leaf:
-            references = elements.write_references(found, self._codes)
+            references = elements.write_references(found, self._codes, home)
             return Found(references, len(found), _listed(found, leaf), warnings)
         if module.ONE_PATIENT and len({row[rows.PID] for row in found} - {None}) > 1:
             raise RegistryFailure(broken("query-single-patient"))
-        return Found(elements.write(found, self._codes), len(found), _listed(found, leaf), warnings)
+        return Found(elements.write(found, self._codes, home), len(found), _listed(found, leaf), warnings)
 
     def _check(self, query: StoredQuery) -> list[RegistryError]:
         """What is wrong with a query but for its id and parameters."""

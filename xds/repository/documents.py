@@ -16,6 +16,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, bindparam, delete, select, update
 
 from xds.errors import XdsError
+from xds.metadata.datatypes import bare_oid
 from xds.repository.store import DocumentStore
 from xds.store.database import Database
 from xds.store.dialect import insert_new
@@ -86,6 +87,10 @@ class Repository:
         self.unique_id = unique_id
         self.store = store
         self._database = database
+
+    def is_own(self, unique_id: str) -> bool:
+        """Whether a repositoryUniqueId is this repository's; some write it with urn:oid:."""
+        return bare_oid(unique_id) == self.unique_id
 
     def put(self, documents: Sequence[NewDocument]) -> tuple[PutDocument, ...]:
         """Make the bytes of a submission durable; not visible before `record`.

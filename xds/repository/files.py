@@ -1,7 +1,8 @@
 """Document bytes in a folder on a local disk.
 
-`documents/YYYY/MM/DD/HH/<random>` for what is published, `staging/` for what is arriving; both in one file
-system, so that publishing is a rename. A key never says whose document it is. Published files never change.
+`documents/YYYY/MM/DD/HH/<random>` for what is published, `staging/` for what is arriving, `replies/` for
+messages that wait; all in one file system, so that publishing is a rename. A key never says whose document
+it is. Published files never change.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ class FolderStore:
         self._documents = root / "documents"
         self._documents.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.staging = StagingFolder(root / "staging")
+        self.replies = StagingFolder(root / "replies")
         self._lasting: Path | None = None  # the last hour whose folder this process has synced
 
     def put(self, staged: Staged) -> str:
@@ -87,14 +89,7 @@ class FolderStore:
                         yield f"{hour}/{file.name}"
 
     def forgotten(self, before: datetime) -> Iterator[Staged]:
-        limit = before.timestamp()
-        for file in os.scandir(self.staging.path):
-            try:
-                found = file.stat()
-            except FileNotFoundError:  # its request ended meanwhile
-                continue
-            if found.st_mtime <= limit:
-                yield Staged(Path(file.path), found.st_size, "", "")
+        return self.staging.older(before)
 
 
 def _sync_file(path: Path) -> None:

@@ -17,6 +17,8 @@ class DocumentStore(Protocol):
     """A store of immutable byte strings under keys it chooses itself; keys sort by the hour they were put."""
 
     staging: StagingFolder
+    #: Messages between communities that wait to be sent, or to be read (gateway/replies.py, awaited.py).
+    replies: StagingFolder
 
     def put(self, staged: Staged) -> str:
         """Take over staged bytes and make them durable; returns their key. The staged file is gone then.

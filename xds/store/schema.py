@@ -301,6 +301,34 @@ audit_receiver = Table(
     sqlite_strict=True,
 )
 
+#: Answers that wait to be sent to the address in wsa:ReplyTo (gateway/replies.py); times are milliseconds
+#: since 1970, UTC.
+outgoing_reply = _clustered(
+    "outgoing_reply",
+    Column("file", Text, primary_key=True),  # its name; only this node has it
+    Column("node", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("content_type", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("reference", Text, nullable=False),  # of the request
+    Column("size", Big, nullable=False),
+    Column("made_at", Big, nullable=False),
+    Column("until", Big, nullable=False),  # when it is given up
+    Column("due", Big, nullable=False),  # when it is tried; whoever is at it moves this
+    Column("attempts", Integer, nullable=False),
+    Index("ix_outgoing_reply_due", "node", "due"),
+)
+
+#: Calls to other communities whose answers come as messages of their own (gateway/awaited.py).
+awaited_reply = _clustered(
+    "awaited_reply",
+    Column("message_id", Text, primary_key=True),
+    Column("node", Text, nullable=False),
+    Column("home", Text, nullable=False),  # the community asked
+    Column("until", Big, nullable=False),  # milliseconds since 1970, UTC: nobody waits any more
+    Column("reply", Text),  # null: has not come; JSON that names its files
+)
+
 #: One value per name for maintenance tasks, e.g. how far the sweep has come.
 maintenance = Table(
     "maintenance",

@@ -1,6 +1,7 @@
 """ITI-18 Registry Stored Query: one of the queries of registry/queries (ITI TF-2 3.18).
 
-ITI-51 is the same with other queries, so its module takes `read`, `do`, `write` and `refuse` from here.
+ITI-51 is the same with other queries, and ITI-38 between communities, so their modules take `read`, `do`,
+`write` and `refuse` from here.
 """
 
 from __future__ import annotations
@@ -28,10 +29,14 @@ _QUERY = f"{{{names.RIM}}}AdhocQuery"
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A query, and the request's reference number for the warnings of its answer."""
+    """A query, and the request's reference number for the warnings of its answer.
+
+    `home` is to stand on each object that is found.
+    """
 
     query: StoredQuery
     reference: str
+    home: str = ""
 
 
 def read(node: Node, message: Message, multi_patient: bool = False) -> Asked:
@@ -53,12 +58,12 @@ def do(node: Node, request: Asked, access: Access, trail: Trail) -> tuple[Found,
     """What was found of what the caller may see, and the reference number."""
     for name, pids in patients_asked_for(request.query):
         access.check_patients(pids, name)
-    found = node.registry.query(request.query, access.visibility)
-    trail.seen(*_deeds(found, trail.patients))
+    found = node.registry.query(request.query, access.visibility, request.home)
+    trail.seen(*deeds(found, trail.patients))
     return found, request.reference
 
 
-def _deeds(found: Found, asked: Sequence[str]) -> Iterator[Deed]:
+def deeds(found: Found, asked: Sequence[str]) -> Iterator[Deed]:
     """One for each patient of whom something was found, or else who was asked for; and what was cut off."""
     deeds = [
         Deed(patient=each.pid, shown=each.shown, masked=each.masked, objects=each.objects)

@@ -1,13 +1,14 @@
 """ITI-43 Retrieve Document Set: documents by id, streamed, checked against their hash (ITI TF-2 3.43).
 
 What the repository does not hold may be a document on demand: on_demand.py finds its entry and has it made.
+ITI-39, and the gateway for what is this community's own, take their parts from here.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -16,6 +17,7 @@ from xds.access.policy import Action
 from xds.audit.facts import Deed, Document, Outcome, reason_of
 from xds.audit.trail import Trail
 from xds.errors import RegistryError, RegistryFailure, XdsError
+from xds.gateway import rules as gateway
 from xds.metadata import names
 from xds.registry.sight import Sight
 from xds.registry.view import Visibility
@@ -26,8 +28,7 @@ from xds.transactions.responses import registry_response
 from xds.transactions.rules import broken
 from xds.transactions.transaction import Body, Node, Transaction, always, log_refusal
 from xds.transport.endpoint import trace
-from xds.transport.message import Attachment, Message
-from xds.transport.staged import Staged
+from xds.transport.message import Attachment, Discardable, Message
 from xds.transport.xml import escape
 
 log = logging.getLogger("xds")
@@ -45,11 +46,15 @@ _DOCUMENT = f"{{{names.XDS}}}DocumentUniqueId"
 
 @dataclass(frozen=True, slots=True)
 class DocumentRequest:
-    """One document as asked for; `home` is None when it was not given, and then not in the answer either."""
+    """One document as asked for; `home` is None when it was not given, and then not in the answer either.
+
+    `place` is where in the message it is asked for, for errors.
+    """
 
     home: str | None
     repository_unique_id: str
     document_unique_id: str
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,7 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Retrieved:
-    """What can be handed out, in the order asked for, and what cannot."""
+    """What can be handed out, in the order asked for, and what cannot; Success when nothing is wrong."""
 
     documents: tuple[tuple[DocumentRequest, Content], ...]
     errors: tuple[RegistryError, ...]
@@ -74,12 +79,18 @@ class Retrieved:
 class Retrieve:
     """The documents asked for, and the reference number for errors beside them.
 
-    `adopt` takes files that were staged for the answer, to be removed when it has been sent.
+    `adopt` takes files that were staged for the answer, to be removed when it has been sent. `named`: each
+    must be asked of this community by its id (ITI-39).
     """
 
     requests: tuple[DocumentRequest, ...]
     reference: str
-    adopt: Callable[[Staged], None]
+    adopt: Callable[[Discardable], None]
+    named: bool = False
+
+
+#: What came of each document that was asked for, in that order.
+Outcomes = Sequence[tuple[DocumentRequest, Content | RegistryError]]
 
 
 def read(node: Node, message: Message) -> Retrieve:
@@ -87,9 +98,12 @@ def read(node: Node, message: Message) -> Retrieve:
     return Retrieve(
         tuple(
             DocumentRequest(
-                element.findtext(_HOME), element.findtext(_REPOSITORY, ""), element.findtext(_DOCUMENT, "")
+                element.findtext(_HOME),
+                element.findtext(_REPOSITORY, ""),
+                element.findtext(_DOCUMENT, ""),
+                f"DocumentRequest[{number}]",
             )
-            for element in message.body.iterchildren(_REQUEST)
+            for number, element in enumerate(message.body.iterchildren(_REQUEST), start=1)
         ),
         message.reference,
         message.adopt,
@@ -98,28 +112,34 @@ def read(node: Node, message: Message) -> Retrieve:
 
 def do(node: Node, request: Retrieve, access: Access, trail: Trail) -> Retrieved:
     """Find and verify each document; one that fails has its own error and does not hinder the others."""
+    outcomes = retrieve(node, request, access)
+    trail.seen(*deeds(node, outcomes, trail.patients))
+    return _handed_out(outcomes, request.reference)
+
+
+def retrieve(node: Node, request: Retrieve, access: Access) -> Outcomes:
+    """What of this repository's documents goes out; nothing is shown before it is on record."""
     if len(request.requests) > node.limits.parts:
         raise RegistryFailure(broken("retrieve-number"))
-    own = node.repository.unique_id
-    sight = node.registry.sight(
-        [r.document_unique_id for r in request.requests if r.repository_unique_id == own], access.visibility
-    )
-    opened = [unique_id for unique_id, each in sight.items() if each is Sight.OPEN]
-    stored = node.repository.find(opened)
-    asked = [stored[r.document_unique_id] for r in request.requests if r.document_unique_id in stored]
-    if sum(document.size for document in asked) > node.limits.total_bytes:
+    elsewhere = [_elsewhere(node, each, request.named) for each in request.requests]
+    here = [
+        each.document_unique_id
+        for each, wrong in zip(request.requests, elsewhere, strict=True)
+        if wrong is None
+    ]
+    sight = node.registry.sight(here, access.visibility)
+    stored = node.repository.find([unique_id for unique_id, each in sight.items() if each is Sight.OPEN])
+    size = sum(stored[unique_id].size for unique_id in here if unique_id in stored)
+    if size > node.limits.total_bytes:
         raise RegistryFailure(broken("retrieve-size"))
     sound = _verify(node, stored.values(), request.reference)
-    left = node.limits.total_bytes - sum(document.size for document in asked)
-    make = _Maker(node, request, left, access.visibility)
-    documents: list[tuple[DocumentRequest, Content]] = []
-    failed: list[tuple[DocumentRequest, RegistryError]] = []
-    for number, each in enumerate(request.requests, start=1):
+    make = _Maker(node, request, node.limits.total_bytes - size, access.visibility)
+    outcomes: list[tuple[DocumentRequest, Content | RegistryError]] = []
+    for each, wrong in zip(request.requests, elsewhere, strict=True):
         unique_id = each.document_unique_id
         made: Content | str
-        if each.repository_unique_id != own:
-            where = f"DocumentRequest[{number}]/RepositoryUniqueId"
-            failed.append((each, broken("retrieve-repository", where)))
+        if wrong is not None:
+            outcomes.append((each, wrong))
             continue
         if sight[unique_id] is Sight.MASKED:
             made = "retrieve-blocked"
@@ -132,32 +152,52 @@ def do(node: Node, request: Retrieve, access: Access, trail: Trail) -> Retrieved
             made = "retrieve-intact"
         else:
             made = Content(_attachment(node, stored[unique_id], sound[unique_id]))
-        if isinstance(made, Content):
-            documents.append((each, made))
+        if isinstance(made, str):
+            error = broken(made, f"{each.place}/DocumentUniqueId", detail=f"({unique_id})")
+            outcomes.append((each, error))
         else:
-            where = f"DocumentRequest[{number}]/DocumentUniqueId"
-            failed.append((each, broken(made, where, detail=f"({unique_id})")))
-    errors = tuple(error for _, error in failed)
+            outcomes.append((each, made))
+    return outcomes
+
+
+def _elsewhere(node: Node, each: DocumentRequest, named: bool) -> RegistryError | None:
+    """The error of a request that is not for this community or repository."""
+    if named and not each.home:
+        return gateway.broken("community-of-document", f"{each.place}/HomeCommunityId")
+    if named and not node.registry.options.is_home(each.home or ""):
+        return gateway.broken("community-own", f"{each.place}/HomeCommunityId")
+    if not node.repository.is_own(each.repository_unique_id):
+        return broken("retrieve-repository", f"{each.place}/RepositoryUniqueId")
+    return None
+
+
+def _handed_out(outcomes: Outcomes, reference: str) -> Retrieved:
+    """The answer, and a line in the log for what is missing in it."""
+    documents = tuple((each, what) for each, what in outcomes if isinstance(what, Content))
+    errors = tuple(what for _, what in outcomes if isinstance(what, RegistryError))
     if errors:
-        log_refusal(request.reference, _NUMBER, errors)
-    trail.seen(*_deeds(node, documents, failed, trail.patients))
-    return Retrieved(tuple(documents), errors, request.reference)
+        log_refusal(reference, _NUMBER, errors)
+    return Retrieved(documents, errors, reference)
 
 
-def _deeds(
-    node: Node,
-    documents: Sequence[tuple[DocumentRequest, Content]],
-    failed: Sequence[tuple[DocumentRequest, RegistryError]],
-    asked: Sequence[str],
+def deeds(
+    node: Node, outcomes: Outcomes, asked: Sequence[str], kept_elsewhere: Collection[str] = ()
 ) -> Iterator[Deed]:
-    """What each patient's documents are that go out; and those that do not, with why (ITI TF-2 3.43.5)."""
-    named: list[tuple[DocumentRequest, Content | RegistryError]] = [*documents, *failed]
-    own = {r.document_unique_id for r, _ in named if r.repository_unique_id == node.repository.unique_id}
-    owners = node.registry.owners(own)
+    """What each patient's documents are that go out; and those that do not, with why (ITI TF-2 3.43.5).
+
+    `asked` is whose they are that this registry does not know (CX texts). `kept_elsewhere` are the
+    homeCommunityIds whose documents are not this registry's, whatever their ids.
+    """
+
+    def is_own(request: DocumentRequest) -> bool:
+        own = node.repository.is_own(request.repository_unique_id)
+        return own and request.home not in kept_elsewhere
+
+    owners = node.registry.owners({r.document_unique_id for r, _ in outcomes if is_own(r)})
     sent: dict[str, list[Document]] = {}
     left: dict[str, list[tuple[Document, RegistryError]]] = {}
-    for each, came_of_it in named:
-        owner = owners.get(each.document_unique_id)
+    for each, came_of_it in outcomes:
+        owner = owners.get(each.document_unique_id) if is_own(each) else None
         pid = owner.pid if owner is not None else "".join(asked[:1])
         if isinstance(came_of_it, RegistryError):
             left.setdefault(pid, []).append((_named(each), came_of_it))
@@ -272,7 +312,7 @@ class _Maker:
 def write(result: Retrieved) -> Body:
     """The response with each document in its place; ids are echoed as they were asked (ITI TF-2 3.43.4.2)."""
     status = names.SUCCESS
-    if result.errors:
+    if any(not error.warning for error in result.errors):
         status = names.PARTIAL_SUCCESS if result.documents else names.FAILURE
     body: list[bytes | Attachment] = [
         f'<xds:RetrieveDocumentSetResponse xmlns:xds="{names.XDS}">'.encode()
@@ -299,7 +339,7 @@ def write(result: Retrieved) -> Body:
 
 
 def _new(name: str, value: str) -> str:
-    return f"<xds:{name}>{value}</xds:{name}>" if value else ""
+    return f"<xds:{name}>{escape(value)}</xds:{name}>" if value else ""
 
 
 def refuse(errors: Sequence[RegistryError], reference: str) -> Body:

@@ -5,7 +5,8 @@ Transactions write their answers here, so that statuses, severities and referenc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from xds.errors import RegistryError
@@ -31,15 +32,33 @@ def error_list(errors: Sequence[RegistryError], reference: str) -> bytes:
     unlisted = len(errors) - _MOST
     for number, error in enumerate(errors[:_MOST], start=1):
         more = f" Errors that are not listed: {unlisted}." if number == _MOST and unlisted > 0 else ""
-        context = f"{error.context}{more} [{error.rule}; reference {reference}]"
+        context = f"{error.context}{more}"
+        if error.rule:  # what another community says is passed on as it is
+            context += f" [{error.rule}; reference {reference}]"
         location = f' location="{escape(error.location)}"' if error.location else ""
         severity = names.SEVERITY_WARNING if error.warning else names.SEVERITY_ERROR
         parts.append(
-            f'<rs:RegistryError errorCode="{error.code}" codeContext="{escape(context)}"'
-            f' severity="{severity}"{location}/>'
+            f'<rs:RegistryError errorCode="{escape(error.foreign_code or error.code)}"'
+            f' codeContext="{escape(context)}" severity="{severity}"{location}/>'
         )
     parts.append("</rs:RegistryErrorList>")
     return "".join(parts).encode()
+
+
+def of_community(errors: Iterable[RegistryError], home: str) -> tuple[RegistryError, ...]:
+    """The errors as a gateway gives them: each is located at its community (ITI TF-2 3.38.4.1.3), and what
+    its location was stands in the text.
+    """
+    return tuple(
+        replace(
+            error,
+            location=home,
+            context=f"{error.context} ({error.location})"
+            if error.location not in ("", home)
+            else error.context,
+        )
+        for error in errors
+    )
 
 
 def registry_response(status: str, errors: Sequence[RegistryError] = (), reference: str = "") -> bytes:
@@ -54,15 +73,16 @@ def registry_response(status: str, errors: Sequence[RegistryError] = (), referen
 
 
 def adhoc_query_response(
-    objects: Text | None, errors: Sequence[RegistryError] = (), reference: str = ""
+    objects: Text | None, errors: Sequence[RegistryError] = (), reference: str = "", status: str = ""
 ) -> tuple[bytes | Text, ...]:
     """query:AdhocQueryResponse; the error list comes first and the object list is always there (schema).
 
-    Errors or warnings beside objects mean that these are not all: PartialSuccess.
+    Without a `status`, errors or warnings beside objects mean that these are not all: PartialSuccess.
     """
-    status = names.SUCCESS
-    if errors:
-        status = names.FAILURE if objects is None else names.PARTIAL_SUCCESS
+    if not status:
+        status = names.SUCCESS
+        if errors:
+            status = names.FAILURE if objects is None else names.PARTIAL_SUCCESS
     head = (
         f'<query:AdhocQueryResponse xmlns:query="{names.QUERY}" {_RS} xmlns:rim="{names.RIM}"'
         f' status="{status}">'.encode()

@@ -16,6 +16,7 @@ from xds.access.policy import Action
 from xds.audit.facts import Subject
 from xds.audit.trail import Trail
 from xds.errors import RegistryError
+from xds.gateway.initiating import InitiatingGateway
 from xds.metadata.code_rules import CodeRules
 from xds.registry.registry import Registry
 from xds.repository.documents import Repository
@@ -34,7 +35,7 @@ class Node:
     """The parts of one node, wired by app.py.
 
     `codes`: which codes are accepted. `namespaces`: the OID of each assigning authority that HL7 v2 names by
-    a namespaceID.
+    a namespaceID. `gateway`: to other communities, where a communities file is set.
     """
 
     database: Database
@@ -44,6 +45,7 @@ class Node:
     codes: CodeRules
     on_demand: OnDemand | None = None
     namespaces: Mapping[str, str] = field(default_factory=dict)
+    gateway: InitiatingGateway | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,9 @@ class Transaction:
     it, and gives a result; when it returns, what it wrote is committed. `write`
     takes the result and gives the Body's content; `refuse` gives that of a failure, from
     all errors and the request's reference number. `read` and `do` raise RegistryFailure with every error
-    they find. OSError and OperationalError are answered as a node that is full or busy when that is what
+    they find. `of_community`: a gateway's, so that the location of every error is the community (ITI TF-2
+    3.38.4.1.3). `asynchronous`: its answer may go to the address in wsa:ReplyTo, where one is listed (ITI
+    TF-2 V.3). OSError and OperationalError are answered as a node that is full or busy when that is what
     they say; whatever else is raised becomes a SOAP fault in the endpoint.
     """
 
@@ -81,6 +85,8 @@ class Transaction:
     write: Callable[[Any], Body]
     refuse: Callable[[Sequence[RegistryError], str], Body]
     binary: str = ""
+    of_community: bool = False
+    asynchronous: bool = False
 
 
 def always(action: Action) -> Callable[[Any], Action]:

@@ -1,11 +1,13 @@
 """WS-Addressing 1.0: what a message says about itself, and what ours say.
 
-message.py reads the properties of a message here and writes those of its answer. Only anonymous replies are
-given. It must never follow an address that a message names.
+message.py reads the properties of a message here and writes those of its answer. Answers go back on the
+same connection, or where `Elsewhere` says that they may. It must never follow an address that a message
+names.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 from uuid import uuid4
@@ -18,6 +20,8 @@ from xds.transport.xml import escape
 
 WSA: Final = "http://www.w3.org/2005/08/addressing"
 ANONYMOUS: Final = f"{WSA}/anonymous"
+#: Of a message that nobody wants an answer to.
+_NONE: Final = f"{WSA}/none"
 #: The actions of messages that carry a fault (SOAP binding, 6).
 FAULT_ACTION: Final = f"{WSA}/fault"
 SOAP_FAULT_ACTION: Final = f"{WSA}/soap/fault"
@@ -44,12 +48,21 @@ class AddressingFault(Fault):
 
 
 @dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Where answers may go but back: those to `actions`, to the addresses of which `is_listed` says so."""
+
+    actions: frozenset[str]
+    is_listed: Callable[[str], bool]
+
+
+@dataclass(frozen=True, slots=True)
 class Addressing:
-    """The message addressing properties we use; absent ones are empty."""
+    """The message addressing properties we use; absent ones are empty, and so is an anonymous `reply_to`."""
 
     action: str = ""
     message_id: str = ""
     relates_to: str = ""
+    reply_to: str = ""
 
 
 def message_id(header: etree._Element | None, version: Version) -> str:
@@ -58,10 +71,17 @@ def message_id(header: etree._Element | None, version: Version) -> str:
     return next(((block.text or "").strip() for block in blocks if for_us(block, version)), "")
 
 
-def read(header: etree._Element | None, version: Version, *, answer: bool = False) -> Addressing:
+def read(
+    header: etree._Element | None,
+    version: Version,
+    *,
+    answer: bool = False,
+    elsewhere: Elsewhere | None = None,
+) -> Addressing:
     """The addressing properties of a message, checked. Raises AddressingFault.
 
-    In an `answer` nobody will be replied to, so its reply addresses may say what they like.
+    In an `answer` nobody will be replied to, so its reply addresses may say what they like. Without
+    `elsewhere` those of a request must be anonymous.
     """
     found: dict[str, list[etree._Element]] = {}
     for block in () if header is None else header:
@@ -82,16 +102,27 @@ def read(header: etree._Element | None, version: Version, *, answer: bool = Fals
             "The header wsa:Action (WS-Addressing 2005/08) is required and is missing or empty.",
             "Action",
         )
-    for name in ("ReplyTo", "FaultTo"):
-        if name in found and not answer:
-            _check_anonymous(name, found[name][0])
+    reply_to = ""
+    if not answer:
+        addresses: dict[str, str] = {
+            name: _address(name, found[name][0]) for name in ("ReplyTo", "FaultTo") if name in found
+        }
+        if elsewhere is not None and values["Action"] in elsewhere.actions:
+            reply_to = _reply_to(addresses, elsewhere)
+        else:
+            _check_anonymous(addresses)
+    if reply_to:
+        _check_answerable(found, values)
     replies = [b for b in found.get("RelatesTo", ()) if b.get("RelationshipType", _REPLY).strip() == _REPLY]
     return Addressing(
-        values["Action"], values.get("MessageID", ""), (replies[0].text or "").strip() if replies else ""
+        values["Action"],
+        values.get("MessageID", ""),
+        (replies[0].text or "").strip() if replies else "",
+        reply_to,
     )
 
 
-def _check_anonymous(name: str, endpoint: etree._Element) -> None:
+def _address(name: str, endpoint: etree._Element) -> str:
     addresses = endpoint.findall(f"{{{WSA}}}Address")
     if len(addresses) != 1:
         detail = "InvalidEPR" if addresses else "MissingAddressInEPR"
@@ -101,12 +132,62 @@ def _check_anonymous(name: str, endpoint: etree._Element) -> None:
             name,
             detail,
         )
-    if (addresses[0].text or "").strip() != ANONYMOUS:
+    return (addresses[0].text or "").strip()
+
+
+def _check_anonymous(addresses: Mapping[str, str]) -> None:
+    for name, address in addresses.items():
+        if address != ANONYMOUS:
+            raise AddressingFault(
+                "InvalidAddressingHeader",
+                f"The header wsa:{name} names another address than anonymous: answers go on the same"
+                " connection.",
+                name,
+                "OnlyAnonymousAddressSupported",
+            )
+
+
+def _reply_to(addresses: Mapping[str, str], elsewhere: Elsewhere) -> str:
+    """Where the answer goes, "" for back: whoever asks must not choose whom we contact (ITI TF-2 V.3)."""
+    reply_to = addresses.get("ReplyTo", ANONYMOUS)
+    if reply_to == ANONYMOUS:
+        _check_anonymous(addresses)
+        return ""
+    if reply_to == _NONE or not elsewhere.is_listed(reply_to):
         raise AddressingFault(
             "InvalidAddressingHeader",
-            f"The header wsa:{name} names another address than anonymous: answers go on the same connection.",
-            name,
+            "The header wsa:ReplyTo names an address to which no answers go from here: have it listed by this"
+            " node's operator (communities file, reply_to), or ask for the answer on the same connection.",
+            "ReplyTo",
             "OnlyAnonymousAddressSupported",
+        )
+    if addresses.get("FaultTo", ANONYMOUS) not in (ANONYMOUS, reply_to):
+        raise AddressingFault(
+            "InvalidAddressingHeader",
+            "The header wsa:FaultTo must be left out, be anonymous, or name the address of wsa:ReplyTo.",
+            "FaultTo",
+            "InvalidAddress",
+        )
+    return reply_to
+
+
+def _check_answerable(found: Mapping[str, list[etree._Element]], values: Mapping[str, str]) -> None:
+    """What a request whose answer goes elsewhere needs: an id to relate to, and no words to be sent back."""
+    if not values.get("MessageID"):
+        raise AddressingFault(
+            "MessageAddressingHeaderRequired",
+            "The header wsa:MessageID is required where wsa:ReplyTo names an address; it is missing.",
+            "MessageID",
+        )
+    # They would become header blocks of the answer, in words that whoever asks has chosen.
+    parameters = found["ReplyTo"][0].find(f"{{{WSA}}}ReferenceParameters")
+    if parameters is not None and len(parameters):
+        raise AddressingFault(
+            "InvalidAddressingHeader",
+            "The header wsa:ReplyTo has wsa:ReferenceParameters, which are not sent back here: leave them"
+            " out.",
+            "ReplyTo",
+            "InvalidEPR",
         )
 
 
@@ -115,15 +196,20 @@ def new_id() -> str:
     return f"urn:uuid:{uuid4()}"
 
 
-def write(action: str, message_id: str, *, relates_to: str = "", to: str = "") -> str:
-    """Header blocks as XML text, for `soap.envelope`; wsa:Action is mustUnderstand (ITI TF-2 V.3)."""
+def write(action: str, message_id: str, *, relates_to: str = "", to: str = "", reply_to: str = "") -> str:
+    """Header blocks as XML text, for `soap.envelope`; wsa:Action is mustUnderstand (ITI TF-2 V.3).
+
+    Who is addressed by `to` is asked to answer to `reply_to`, or on the same connection when there is none;
+    but to an answer (`relates_to`) nobody answers.
+    """
     return (
         f'<a:Action s:mustUnderstand="1">{escape(action)}</a:Action>'
         + f"<a:MessageID>{escape(message_id)}</a:MessageID>"
         + (f"<a:RelatesTo>{escape(relates_to)}</a:RelatesTo>" if relates_to else "")
+        + (f"<a:To>{escape(to)}</a:To>" if to else "")
         + (
-            f"<a:To>{escape(to)}</a:To><a:ReplyTo><a:Address>{ANONYMOUS}</a:Address></a:ReplyTo>"
-            if to
+            f"<a:ReplyTo><a:Address>{escape(reply_to or ANONYMOUS)}</a:Address></a:ReplyTo>"
+            if to and not relates_to
             else ""
         )
     )

@@ -17,6 +17,7 @@ from typing import Generic, Protocol, TypeVar
 import falcon
 
 from xds.errors import Fault, FaultCode
+from xds.transport.addressing import Elsewhere
 from xds.transport.faults import write_fault
 from xds.transport.limits import Limits
 from xds.transport.message import (
@@ -61,14 +62,16 @@ class SoapEndpoint(Generic[W]):
     """The Falcon resource of one SOAP address.
 
     `witness` is asked for one before the first byte is read. `handle` gets a Message and it, and returns the
-    Answer and whether it goes out as MTOM, or raises Fault; it must not keep the message. `understood` are
+    Answer and whether it goes out as MTOM, or raises Fault; it must not keep the message. None says that the
+    message is taken and that nothing more is said here: HTTP 202 (ITI TF-2 V.3). `understood` are
     the tags ("{namespace}name") of header blocks that it processes. `actions` are the wsa:Action values that
-    may stand in the log. `name` is the endpoint's name there.
+    may stand in the log. `name` is the endpoint's name there. `elsewhere`: where answers may go but back.
+    `answers`: what comes here are answers to messages of ours.
     """
 
     def __init__(
         self,
-        handle: Callable[[Message, W], tuple[Answer, bool]],
+        handle: Callable[[Message, W], tuple[Answer, bool] | None],
         witness: Callable[[falcon.Request], W],
         limits: Limits,
         staging: StagingFolder,
@@ -77,6 +80,8 @@ class SoapEndpoint(Generic[W]):
         understood: frozenset[str] = frozenset(),
         actions: Collection[str] = (),
         wsdl: Description | None = None,
+        elsewhere: Elsewhere | None = None,
+        answers: bool = False,
     ) -> None:
         self._handle = handle
         self._witness = witness
@@ -86,6 +91,8 @@ class SoapEndpoint(Generic[W]):
         self._understood = understood
         self._actions = frozenset(actions)
         self._wsdl = wsdl
+        self._elsewhere = elsewhere
+        self._answers = answers
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """The WSDL for `?wsdl`, else 405."""
@@ -137,10 +144,23 @@ class SoapEndpoint(Generic[W]):
                 )
             if length is not None and length > self._limits.total_bytes:
                 raise too_large("The message", "total_bytes", self._limits.total_bytes)
-            message = read_message(stream, content_type, self._limits, self._staging, self._understood)
+            message = read_message(
+                stream,
+                content_type,
+                self._limits,
+                self._staging,
+                self._understood,
+                elsewhere=self._elsewhere,
+                answer=self._answers,
+            )
             version, message_id = message.version, message.message_id
             action, reference = message.action, message.reference
-            answer, mtom = self._handle(message, witness)
+            handled = self._handle(message, witness)
+            if handled is None:
+                resp.status, resp.content_type = 202, "text/plain"  # of nothing, but Falcon would say JSON
+                done(202)
+                return
+            answer, mtom = handled
             resp.content_type, size, chunks = write_answer(answer, message, mtom)
         except Exception as error:
             reference = reference or new_reference()

@@ -13,13 +13,14 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import unquote
 
 from lxml import etree
 
 from xds.errors import Fault, FaultCode, XdsError, sender
 from xds.transport import addressing, mime, soap, xml
+from xds.transport.addressing import Elsewhere
 from xds.transport.limits import Limits
 from xds.transport.mime import (
     CHUNK,
@@ -66,6 +67,13 @@ def new_reference() -> str:
     return secrets.token_hex(6)
 
 
+class Discardable(Protocol):
+    """A staged file, or what has some."""
+
+    def discard(self) -> None:
+        """Remove what is still there."""
+
+
 @dataclass(slots=True, eq=False)
 class Message:
     """A message that was read.
@@ -74,6 +82,8 @@ class Message:
     `unresolved` maps elements to the Content-ID of a part that is not there; `unreferenced` lists
     those of parts that no element names. What either means is for the transaction to say. `remarked` are the
     tags of the header blocks in which there was a comment or a processing instruction, which are gone now.
+    `reply_to` is where the answer has to go, when that is not back on the same connection. `envelope` is all
+    of the XML, where the message is an answer.
     """
 
     version: Version
@@ -87,12 +97,19 @@ class Message:
     unreferenced: tuple[str, ...]
     relates_to: str = ""
     remarked: frozenset[str] = frozenset()
+    reply_to: str = ""
+    envelope: bytes = b""
     _staging: StagingFolder | None = None
     _limits: Limits = field(default_factory=Limits)
     _parts: Mapping[str, Staged] = field(default_factory=dict)
     _contents: dict[etree._Element, Staged] = field(default_factory=dict)
-    _adopted: list[Staged] = field(default_factory=list)
+    _adopted: list[Discardable] = field(default_factory=list)
     _included: tuple[etree._Element, ...] = ()
+
+    @property
+    def parts(self) -> Mapping[str, Staged]:
+        """The MIME parts beside the XML, by Content-ID."""
+        return self._parts
 
     def included(self) -> set[str]:
         """The tags of the Body's elements that had an xop:Include."""
@@ -125,8 +142,8 @@ class Message:
             writer.discard()
             raise
 
-    def adopt(self, staged: Staged) -> None:
-        """Take over a file that was staged for the answer: it is removed with the message's own."""
+    def adopt(self, staged: Discardable) -> None:
+        """Take over what was staged for the answer: it is removed with the message's own files."""
         self._adopted.append(staged)
 
     def discard(self) -> None:
@@ -245,9 +262,13 @@ def read_message(
     limits: Limits,
     staging: StagingFolder,
     understood: frozenset[str] = frozenset(),
+    *,
+    elsewhere: Elsewhere | None = None,
+    answer: bool = False,
 ) -> Message:
     """Read one request; `understood` are the tags ("{namespace}name") of header blocks that others process.
 
+    `elsewhere`: where its answer may go but back. `answer`: it is itself the answer to a message of ours.
     Raises Refused, a Fault that knows the version and MessageID of the request as far as they could be read.
     Nothing stays staged then.
     """
@@ -259,8 +280,11 @@ def read_message(
         header, body = soap.split(received.root, version)
         message_id = addressing.message_id(header, version)
         soap.check_understood(header, version, understood | addressing.UNDERSTOOD)
-        properties = addressing.read(header, version)
-        return open_message(received, header, body, properties, limits, staging)
+        properties = addressing.read(header, version, answer=answer, elsewhere=elsewhere)
+        envelope = etree.tostring(received.root, encoding="UTF-8") if answer else b""
+        message = open_message(received, header, body, properties, limits, staging)
+        message.envelope = envelope
+        return message
     except Fault as fault:
         if received is not None:
             received.discard()
@@ -307,6 +331,7 @@ def open_message(
         unreferenced=tuple(cid for cid in parts if cid not in used),
         relates_to=properties.relates_to,
         remarked=received.remarked,
+        reply_to=properties.reply_to,
         _staging=staging,
         _limits=limits,
         _parts=parts,
@@ -349,6 +374,14 @@ def write_answer(answer: Answer, message: Message, mtom: bool) -> tuple[str, int
     """Content type, length in bytes if it is known, and the bytes themselves of an answer to `message`."""
     header = addressing.write(answer.action, addressing.new_id(), relates_to=message.message_id)
     return write(message.version, header, answer.body, mtom)
+
+
+def write_reply(answer: Answer, message: Message, mtom: bool) -> tuple[str, int | None, Iterable[bytes]]:
+    """The same of an answer that goes to the message's `reply_to`, as a message of its own."""
+    header = addressing.write(
+        answer.action, addressing.new_id(), relates_to=message.message_id, to=message.reply_to
+    )
+    return write(message.version, header, answer.body, mtom, answer.action)
 
 
 def write(

@@ -7,8 +7,10 @@ the version, whatever the content type says. It must never look inside the body.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final
+from uuid import uuid4
 
 from lxml import etree
 
@@ -20,6 +22,8 @@ SOAP11: Final = "http://schemas.xmlsoap.org/soap/envelope/"
 #: Of the header block that carries a security ticket, and of the times and ids in it (WS-Security 1.1).
 WSSE: Final = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-secext-1.0.xsd"
 WSU: Final = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-utility-1.0.xsd"
+#: How long a request may be on its way.
+_FRESH: Final = timedelta(minutes=5)
 
 
 class Version(StrEnum):
@@ -69,6 +73,7 @@ WORDS: Final = {
 }
 VERSION_OF: Final = {f"{{{words.namespace}}}Envelope": version for version, words in WORDS.items()}
 _HEADERS: Final = tuple(f"{{{words.namespace}}}Header" for words in WORDS.values())
+_FAULTS: Final = frozenset(f"{{{words.namespace}}}Fault" for words in WORDS.values())
 BY_MEDIA_TYPE: Final = {words.media_type: version for version, words in WORDS.items()}
 
 
@@ -99,6 +104,11 @@ def split(root: etree._Element, version: Version) -> tuple[etree._Element | None
             FaultCode.SENDER, f"The SOAP Body must have exactly one child element; it has {len(children[0])}."
         )
     return header, children[0][0]
+
+
+def is_fault(body: etree._Element) -> bool:
+    """Whether what stands in the Body is a SOAP fault, of either version."""
+    return body.tag in _FAULTS
 
 
 def remarked(root: etree._Element) -> frozenset[str]:
@@ -135,6 +145,25 @@ def check_understood(header: etree._Element | None, version: Version, understood
             "The message has header blocks marked mustUnderstand that are not understood here.",
             not_understood=strange,
         )
+
+
+def write_security(assertion: bytes) -> bytes:
+    """The wsse:Security block that carries an assertion, byte for byte, with a wsu:Timestamp of now.
+
+    Its prefix s is SOAP's. The assertion must be XML by itself, with every namespace that it uses.
+    """
+    now = datetime.now(UTC)
+    return (
+        f'<wsse:Security xmlns:wsse="{WSSE}" xmlns:wsu="{WSU}" s:mustUnderstand="1">'
+        f'<wsu:Timestamp wsu:Id="_{uuid4()}"><wsu:Created>{_time(now)}</wsu:Created>'
+        f"<wsu:Expires>{_time(now + _FRESH)}</wsu:Expires></wsu:Timestamp>".encode()
+        + assertion
+        + b"</wsse:Security>"
+    )
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
 
 
 def envelope(version: Version, header: str) -> tuple[bytes, bytes]:

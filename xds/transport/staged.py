@@ -11,7 +11,8 @@ import hashlib
 import os
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -80,11 +81,46 @@ class StagingFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._lasts = False  # whether this process has synced the folder's own name
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def create(self) -> Writer:
         """A new, empty file that only this user can read."""
         return Writer(self.path / secrets.token_hex(16))
+
+    def take_over(self, staged: Staged) -> Staged:
+        """Move a file of another folder, of the same file system, into this one, as young as a new one."""
+        target = self.path / secrets.token_hex(16)
+        os.rename(staged.path, target)
+        os.utime(target)
+        return replace(staged, path=target)
+
+    def make_lasting(self, staged: Staged) -> None:
+        """See to it that a file of this folder, and its name, are on disk. Raises OSError."""
+        _sync(staged.path, os.O_RDONLY)
+        above = () if self._lasts else self.path.parents[:2]
+        for folder in (self.path, *above):
+            _sync(folder, os.O_RDONLY | os.O_DIRECTORY)
+        self._lasts = True
+
+    def older(self, before: datetime) -> Iterator[Staged]:
+        """The files that were last written before `before`; their hashes are not known."""
+        limit = before.timestamp()
+        for file in os.scandir(self.path):
+            try:
+                found = file.stat()
+            except FileNotFoundError:  # its request ended meanwhile
+                continue
+            if found.st_mtime <= limit:
+                yield Staged(Path(file.path), found.st_size, "", "")
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _private(path: str, flags: int) -> int:

@@ -49,6 +49,15 @@ STORED_QUERIES: Final[dict[str, ModuleType]] = {
     )
 }
 
+#: Those that name a patient, and by which parameter. The others name objects: whoever has several communities
+#: must be told whose.
+PATIENT_QUERIES: Final[dict[str, str]] = {
+    id_: each.name
+    for id_, module in STORED_QUERIES.items()
+    for each in module.PARAMETERS
+    if each.name.endswith("atientId")
+}
+
 #: The queries of ITI-51, which name several patients or none.
 MULTI_PATIENT_QUERIES: Final[dict[str, ModuleType]] = {
     module.ID: module for module in (find_documents_for_multiple_patients, find_folders_for_multiple_patients)

@@ -1,0 +1,1 @@
+"""The XCA gateways: other communities asked for our clients, and our own asked by them."""
