@@ -14,7 +14,7 @@ from tests.blackbox.state import TABLES, published, rows, staged
 from tests.blackbox.wire import QUERY, SUCCESS, Reply, Request, send
 from tests.nodes import REPOSITORY_ID, Node
 from tests.security.vectors import fresh
-from xds.app import ENDPOINTS, create_app
+from xds.app import ENDPOINTS, REPLIES, create_app
 from xds.config import load
 from xds.demo.tickets import TicketService
 from xds.fhir.privacy import ADDRESS as PRIVACY
@@ -32,12 +32,13 @@ OPEN = [
     *(f"{address}?wsdl" for address in ENDPOINTS),
     "/xds/schema/xds.xsd",
     "/pix/schema/xml.xsd",
+    "/xca/schema/xdr.xsd",
     "/health/live",
     "/health/ready",
     "/metrics",
 ]
 #: The same, as the application's router has it.
-OPEN_ROUTES = {"/xds/schema/{name}", "/pix/schema/{name}", "/health/live", "/health/ready", "/metrics"}
+OPEN_ROUTES = {"/xds/schema/{name}", "/pix/schema/{name}", "/xca/schema/{name}", "/health/live", "/health/ready", "/metrics"}
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 FHIR = [
     "/fhir",
@@ -55,6 +56,7 @@ FHIR = [
 ]
 
 
+HOME = "2.16.578.1.12.4.5.100.1.1"
 #: What the policy that comes with xds lets systems do only.
 OF_SYSTEMS = ("ITI-44", "ITI-62", "ITI-86")
 
@@ -102,6 +104,7 @@ class Guarded:
         unique_id, new = self.document.unique_id, m.Document()
         works = {
             "ITI-18": m.get_documents(unique_id),
+            "ITI-38": m.find_documents(),
             "ITI-41": m.provide([new], m.inline([new])),
             "ITI-42": m.register([new]),
             "ITI-43": m.retrieve(unique_id),
@@ -139,8 +142,17 @@ class Guarded:
 @pytest.fixture(scope="module")
 def guarded(new_node: Callable[..., Node], tmp_path_factory: pytest.TempPathFactory) -> Guarded:
     """A node that wants tickets."""
-    service = TicketService(tmp_path_factory.mktemp("tickets"))
-    return Guarded(new_node(access__ticket="required", trust=service.trust), service)
+    folder = tmp_path_factory.mktemp("tickets")
+    service = TicketService(folder)
+    communities = folder / "communities.toml"
+    communities.touch()
+    node = new_node(
+        access__ticket="required",
+        trust=service.trust,
+        node__home_community_id=HOME,
+        communities=communities,
+    )
+    return Guarded(node, service)
 
 
 def soap(address: str, action: str, body: str, header: str) -> Request:
@@ -207,6 +219,19 @@ def test_an_action_that_is_not_there_is_not_let_in_either(address: str, guarded:
     assert reply.fault.code.endswith("}Sender")
 
 
+def test_only_an_answer_that_is_awaited_is_taken(guarded: Guarded) -> None:
+    """Where answers of other communities come in, nobody shows a ticket: the MessageID is what lets them in."""
+    before = guarded.everything()
+    body = f'<q:AdhocQueryResponse xmlns:q="{QUERY}" status="{SUCCESS}"/>'
+    for related in ("", m.new_message_id()):
+        header = f"<a:RelatesTo>{related}</a:RelatesTo>" if related else ""
+        action = "urn:ihe:iti:2007:CrossGatewayQueryResponse"
+        reply = send(guarded.node, soap(REPLIES, action, body, header))
+        assert reply.status == 500
+        assert reply.fault.code.endswith("}Sender")
+    assert guarded.everything() == before
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("path", FHIR)
 def test_nothing_of_fhir_is_answered_without_a_token(path: str, method: str, guarded: Guarded) -> None:
@@ -242,6 +267,7 @@ def test_what_says_nothing_of_anybody_is_open(path: str, guarded: Guarded) -> No
 def test_the_walk_knows_every_address_of_the_application(tmp_path: Path) -> None:
     """A new route has to be walked here, or to be named as open."""
     folder = fresh(tmp_path / "vectors")
+    (tmp_path / "communities.toml").touch()
     database = Database(f"sqlite:///{tmp_path}/xds.db")
     database.migrate()
     environment = {
@@ -251,9 +277,11 @@ def test_the_walk_knows_every_address_of_the_application(tmp_path: Path) -> None
         "XDS_STORE__DATABASE": f"sqlite:///{tmp_path}/xds.db",
         "XDS_STORE__DOCUMENTS": f"file://{tmp_path}/documents",
         "XDS_TRUST": str(folder / "trust.toml"),
+        "XDS_NODE__HOME_COMMUNITY_ID": HOME,
+        "XDS_COMMUNITIES": str(tmp_path / "communities.toml"),
     }
     found = falcon.inspect.inspect_app(create_app(load(None, environment)))
     database.close()
-    assert {route.path for route in found.routes} == set(ENDPOINTS) | OPEN_ROUTES | {PRIVACY}
+    assert {route.path for route in found.routes} == set(ENDPOINTS) | OPEN_ROUTES | {PRIVACY, REPLIES}
     assert [sink.prefix for sink in found.sinks] == ["/fhir(?:/|$)"]
     assert not found.static_routes
