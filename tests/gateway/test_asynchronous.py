@@ -163,8 +163,8 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
             one = document()
             found = Pair(region, asker, other, peer, receiver, one)
             found.list_addresses(asker.url + REPLIES, receiver.url)
-            asker.start()
-            other.start()
+            asker.start(90)
+            other.start(90)
             region.file(other, one)
             yield found
         finally:
@@ -472,7 +472,7 @@ def test_an_answer_outlives_the_node(pair: Pair, tmp_path: Path, engine: str) ->
     region = replace(pair.region, make=lambda **settings: nodes.Node(tmp_path, **settings), folder=tmp_path)
     more = {"store__database": postgres.new_database()} if engine == "postgresql" else {}
     node = region.gateway(community(HOME, pair.asker.url, reply_to=[pair.receiver.url]), OTHER, **more)
-    node.start()
+    node.start(90)
     try:
         pair.receiver.stop()
         own = m.new_message_id()
@@ -482,7 +482,7 @@ def test_an_answer_outlives_the_node(pair: Pair, tmp_path: Path, engine: str) ->
         assert taken.status == 202
         pair.receiver.start()
         assert len(state.replies(node)) == count(node, "outgoing_reply") == 1
-        node.start()
+        node.start(90)
         (message,) = pair.receiver.wait()
         check_addressed(message, pair.receiver.url, own, IHE + "CrossGatewayRetrieveResponse")
         assert (message.mtom, message.outcome) == (True, FAILURE)
@@ -774,7 +774,7 @@ def test_replies_do_not_wait_for_those_who_wait_for_them(pair: Pair, tmp_path: P
     lines = community(PEER, pair.peer.url, asynchronous=True, query_seconds=10)
     node = region.gateway(lines, HOME, node__threads=4, gateway__own="left-out")
     node.environment["XDS_NODE__PUBLIC_URL"] = node.url
-    node.start()
+    node.start(90)
     try:
         pair.peer.behave("accepted", later=0.5)
         requests = [region.request(INITIATING, "ITI-18", m.find_documents()) for _ in range(16)]

@@ -38,7 +38,14 @@ OPEN = [
     "/metrics",
 ]
 #: The same, as the application's router has it.
-OPEN_ROUTES = {"/xds/schema/{name}", "/pix/schema/{name}", "/xca/schema/{name}", "/health/live", "/health/ready", "/metrics"}
+OPEN_ROUTES = {
+    "/xds/schema/{name}",
+    "/pix/schema/{name}",
+    "/xca/schema/{name}",
+    "/health/live",
+    "/health/ready",
+    "/metrics",
+}
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 FHIR = [
     "/fhir",
@@ -220,7 +227,7 @@ def test_an_action_that_is_not_there_is_not_let_in_either(address: str, guarded:
 
 
 def test_only_an_answer_that_is_awaited_is_taken(guarded: Guarded) -> None:
-    """Where answers of other communities come in, nobody shows a ticket: the MessageID is what lets them in."""
+    """Where other communities' answers come in, nobody shows a ticket: the MessageID lets them in."""
     before = guarded.everything()
     body = f'<q:AdhocQueryResponse xmlns:q="{QUERY}" status="{SUCCESS}"/>'
     for related in ("", m.new_message_id()):
