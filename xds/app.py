@@ -528,13 +528,14 @@ def _initiating_gateway(
         awaited,
         joins_own=settings["gateway.own"] == "joined",
         most=settings["registry.results"],
-        # The rest of the threads stay free for those who ask this node alone, whatever communities do.
+        # The rest of the threads stay free for those who ask this node alone, whatever communities do, and
+        # for the answers that come later.
         requests=max(settings["node.threads"] * 3 // 4, settings["node.threads"] - 8, 1),
     )
 
 
 def _awaited(settings: Settings, database: Database, documents: FolderStore) -> AwaitedReplies:
-    """Answers of communities that answer later; half of the threads stay free to take them in."""
+    """Answers of communities that answer later, at this node's own address."""
     return AwaitedReplies(
         database,
         settings["node.name"],
@@ -542,7 +543,6 @@ def _awaited(settings: Settings, database: Database, documents: FolderStore) -> 
         documents.replies,
         documents.staging,
         settings.limits,
-        max(1, settings["node.threads"] // 2),
     )
 
 

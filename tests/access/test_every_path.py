@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -160,8 +161,8 @@ def _all(ids: Iterable[str]) -> list[str]:
     return [f"('{each}')" for each in ids]
 
 
-def questions(record: Record) -> Iterator[tuple[str, str, Parameters]]:
-    """(transaction, query id, parameters): each stored query by all ids there are and will be."""
+def questions(record: Record) -> Iterator[tuple[str, Parameters]]:
+    """(query id, parameters): each stored query by all ids there are and will be."""
     documents = [each for filing in record.filings for each in filing.documents]
     uuids = [each.id for each in documents]
     unique_ids = [each.unique_id for each in documents]
@@ -230,14 +231,11 @@ def questions(record: Record) -> Iterator[tuple[str, str, Parameters]]:
             {"$XDSFolderPatientId": f"({patient})", "$XDSFolderStatus": states}
         ],
     }
-    for transaction, queries, known in (
-        ("ITI-18", STORED_QUERIES, several),
-        ("ITI-51", MULTI_PATIENT_QUERIES, multiple),
-    ):
+    for queries, known in ((STORED_QUERIES, several), (MULTI_PATIENT_QUERIES, multiple)):
         assert {module.NAME for module in queries.values()} == set(known), "a query that is not walked"
         for query_id, module in queries.items():
             for parameters in known[module.NAME]:
-                yield transaction, query_id, parameters
+                yield query_id, parameters
 
 
 HOME = "2.16.578.1.12.4.5.100.7"
@@ -313,20 +311,23 @@ class Walk:
         A name begins with the query and the way.
         """
 
-        def ask(question: tuple[str, str, Parameters]) -> Mapping[str, bytes]:
-            transaction, query_id, parameters = question
+        def ask(asked: tuple[str, list[Parameters]]) -> Mapping[str, bytes]:
+            query_id, several = asked
             name = (STORED_QUERIES | MULTI_PATIENT_QUERIES)[query_id].NAME
             given = {}
-            for kind, level in kinds:
-                asked = {"$MetadataLevel": level} | dict(parameters)
-                for way in WAYS if transaction == "ITI-18" else (Way(transaction),):
-                    reply = self.query(ticket, way, query_id, asked, kind)
+            for parameters, (kind, level) in product(several, kinds):
+                for way in WAYS if query_id in STORED_QUERIES else (Way("ITI-51"),):
+                    reply = self.query(ticket, way, query_id, {"$MetadataLevel": level, **parameters}, kind)
                     assert reply.status == 200, reply.fault.reason
                     given[f"{name} {way} {kind} {level} {sorted(parameters.items())}"] = _same(reply.body)
             return given
 
+        # One after the other of each query, so that the node makes no statement twice at the same time.
+        by_query: dict[str, list[Parameters]] = {}
+        for query_id, parameters in questions(record):
+            by_query.setdefault(query_id, []).append(parameters)
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            return {name: body for some in pool.map(ask, questions(record)) for name, body in some.items()}
+            return {name: body for some in pool.map(ask, by_query.items()) for name, body in some.items()}
 
     def by_known_id(self, ticket: str, record: Record) -> Mapping[str, bytes]:
         """What comes of an attempt to fetch, replace, append to, change or remove each confidential document,

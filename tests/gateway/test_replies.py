@@ -374,7 +374,6 @@ def worker(world: World) -> Iterator[Callable[[], AwaitedReplies]]:
             StagingFolder(world.root / "replies"),
             StagingFolder(world.root / "staging"),
             Limits(),
-            4,
         )
         one.start()
         made.append(one)
@@ -545,18 +544,6 @@ def test_what_a_dead_process_waited_for_is_removed(
     until(lambda: len(_awaited(world)) == 1)
     assert [row[0] for row in _awaited(world)] == [names[2]]
     until(lambda: len(world.files()) == 1)
-
-
-def test_half_of_the_threads_may_wait(worker: Worker) -> None:
-    """Counted by request, whatever number of communities each asks."""
-    one = worker()
-    assert all(one.admit(request) for request in (1, 1, 1, 2, 3, 4))
-    assert not one.admit(5)
-    assert one.admit(4)
-    one.leave(2)
-    assert one.admit(5)
-    one.leave(1)
-    assert not one.admit(6)
 
 
 # -- what is left --------------------------------------------------------------------------------------------

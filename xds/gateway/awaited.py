@@ -19,7 +19,7 @@ from typing import Any, Final
 from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from xds.errors import Fault, XdsError
+from xds.errors import ClientError, Fault, XdsError
 from xds.gateway.replies import now
 from xds.store.database import Database
 from xds.store.schema import awaited_reply
@@ -66,7 +66,7 @@ class AwaitedReplies:
     """The calls of one worker whose answers come later, and the answers to those of all workers.
 
     Threads may share it. `url` is where answers are to be sent. `folder` is for answers that wait to be read,
-    `staging` for what is made of them. At most `requests` requests may wait at the same time.
+    `staging` for what is made of them.
     """
 
     def __init__(
@@ -77,7 +77,6 @@ class AwaitedReplies:
         folder: StagingFolder,
         staging: StagingFolder,
         limits: Limits,
-        requests: int,
     ) -> None:
         self.url: Final = url
         self._database = database
@@ -85,10 +84,8 @@ class AwaitedReplies:
         self._folder = folder
         self._staging = staging
         self._limits = limits
-        self._most = requests
-        self._lock = threading.Lock()  # guards the next two
+        self._lock = threading.Lock()  # guards the next
         self._waiting: dict[str, threading.Event] = {}
-        self._requests: dict[int, int] = {}
         self._awaited = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="xca-awaited", daemon=True)
@@ -105,24 +102,6 @@ class AwaitedReplies:
             self._thread.join(2)
 
     # -- the call ------------------------------------------------------------------------------------
-
-    def admit(self, request: int) -> bool:
-        """Whether a request (by its thread) may wait: answers need a thread too, which must not be waiting.
-
-        Each True needs a `leave`.
-        """
-        with self._lock:
-            if request not in self._requests and len(self._requests) >= self._most:
-                return False
-            self._requests[request] = self._requests.get(request, 0) + 1
-            return True
-
-    def leave(self, request: int) -> None:
-        """One of its calls has ended."""
-        with self._lock:
-            self._requests[request] -= 1
-            if not self._requests[request]:
-                del self._requests[request]
 
     def expect(self, message_id: str, home: str, deadline: float) -> None:
         """Put a call to a community on record until `deadline` (time.monotonic). Raises Unrecorded."""
@@ -205,6 +184,8 @@ class AwaitedReplies:
             self._discard(text)
             if isinstance(error, Fault | FileNotFoundError):
                 raise NoAnswer(Trouble.UNREADABLE, "The answer cannot be read.") from error
+            if isinstance(error, OSError):  # as SoapClient says it
+                raise ClientError("A file cannot be read or written.") from error
             raise
 
     # -- the answer ----------------------------------------------------------------------------------

@@ -204,19 +204,9 @@ class RemoteGateway:
         deadline = min(request.deadline, time.monotonic() + seconds)
         if not self._free.acquire(blocking=False):
             return self.not_asked(broken("community-busy", self.community.urn))
-        request_thread, awaited = threading.get_ident(), self._awaited
-        if awaited is not None and not awaited.admit(request_thread):
-            self._free.release()
-            return self.not_asked(broken("community-waiting", self.community.urn))
-
-        def release() -> None:
-            self._free.release()
-            if awaited is not None:
-                awaited.leave(request_thread)
-
         leave = self._breaker.begin()
         if leave is None:
-            release()
+            self._free.release()
             return self.not_asked(broken("community-resting", self.community.urn))
         pending: Pending[A] = Pending(self, url, message_id, deadline)
 
@@ -230,13 +220,13 @@ class RemoteGateway:
                 )
                 leave.failed()
             finally:
-                release()
+                self._free.release()
                 pending.end(answer, broken(rule, self.community.urn) if rule else None)
 
         try:
             _threads.run(work)
         except RuntimeError:  # no more threads
-            release()
+            self._free.release()
             pending.end(None, broken("community-busy", self.community.urn))
         return pending
 

@@ -98,10 +98,6 @@ RULES: Final[Mapping[str, Rule]] = {
         "This gateway has as many calls to the community under way as it may (communities file,"
         " connections); what it has is not in this answer. Ask again later."
     ),
-    "community-waiting": _unavailable(
-        "As many requests as may (half of node.threads) are waiting for answers that come later, so the"
-        " community was not asked; what it has is not in this answer. Ask again later."
-    ),
     "community-record": _unavailable(
         "This gateway could not write down that an answer is to come later (asynchronous in the communities"
         " file), so the community was not asked, or its answer is lost. Ask again later."
