@@ -85,7 +85,7 @@ class Node:
             check=False,
         )
 
-    def start(self, seconds: float = 20) -> None:
+    def start(self, seconds: float = 60) -> None:
         """Start it and wait until /health/ready says so; fails with the log when it does not."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(

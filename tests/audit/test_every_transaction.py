@@ -995,6 +995,19 @@ def test_a_query_that_names_this_community(make: Callable[[World, str], Sent], w
     assert _homes(event) == {urn(HOME)}
 
 
+@pytest.mark.parametrize("kind", ["system", "personnel"])
+def test_a_document_of_ours_that_is_asked_for_as_a_strangers(kind: str, world: World) -> None:
+    """The repository hands it out all the same: on record with its patient and its codes, whoever asks."""
+    patient = new_patient()
+    (one,) = world.filed(patient)
+    world.new()
+    body = m.retrieve(one.unique_id, home=urn(STRANGERS))
+    assert world.ask("ITI-43", body, world.ticket(kind, patient)).outcome == SUCCESS
+    (event,) = world.check("ITI-43", Expected(patient=patient, who=kind, documents=(one.unique_id,)))
+    (entity,) = event.entities(v.SYSTEM_OBJECT, "3")
+    assert [each["code"] for each in entity["securityLabel"]] == ["N"]
+
+
 def _homes(event: Logged) -> set[str]:
     """The communities that entities name."""
     return {

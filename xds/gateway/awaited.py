@@ -133,6 +133,7 @@ class AwaitedReplies:
             text = self._end(message_id)
         except (OSError, OperationalError, DatabaseBusy) as error:
             raise Unrecorded from error
+        self._drop(message_id)
         if text is None:  # its time was over, for somebody whose clock is ahead
             raise NoAnswer(Trouble.LATE, "The answer did not come in time.")
         return self._opened(text, message_id, action, understood)
@@ -147,20 +148,21 @@ class AwaitedReplies:
             self._discard(self._end(message_id))
         except Exception as error:  # the row's time ends by itself
             log.info("a call to a community is still on record (%s)", type(error).__name__)
-        with self._lock:
-            self._waiting.pop(message_id, None)
-            if not self._waiting:
-                self._awaited.clear()
+        finally:
+            self._drop(message_id)
 
     def _end(self, message_id: str) -> str | None:
         """Delete the row; what came for it, whose files are the caller's now."""
         given = {"name": message_id}
         row = self._database.transact(lambda connection: connection.execute(_END, given).first())
+        return None if row is None else row.reply
+
+    def _drop(self, message_id: str) -> None:
+        """It is not looked for any more."""
         with self._lock:
             self._waiting.pop(message_id, None)
             if not self._waiting:
                 self._awaited.clear()
-        return None if row is None else row.reply
 
     def _opened(self, text: str, message_id: str, action: str, understood: frozenset[str]) -> Message:
         root, parts, mtom = _read(text, self._folder.path)
