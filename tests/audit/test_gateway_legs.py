@@ -652,6 +652,24 @@ def test_communities_that_are_not_asked(apart: World) -> None:
     ]
 
 
+def test_a_community_for_which_there_is_no_ticket(region: Region, world: World) -> None:
+    """Nothing was sent, so there is no event about it (`math.sqrt` takes no tickets)."""
+    gateway = region.gateway(
+        community(FAR, world.far.url), HOMES[4], gateway__ticket_exchange="math:sqrt", gateway__own="left-out"
+    )
+    world.far.forget()
+    body = retrieve((urn(FAR), world.fars(1)[0]))
+    for number, asked in (("ITI-18", m.find_documents()), ("ITI-43", body)):
+        assert region.ask(gateway, INITIATING, number, asked).outcome == FAILURE
+    reason = "XDSUnavailableCommunity [community-ticket]"
+    assert [(each.code, each.outcome, each.reason) for each in rows(gateway.database_url)] == [
+        ("ITI-18", 4, reason),
+        ("ITI-43", 4, reason),
+    ]
+    assert world.far.requests == []
+    gateway.stop()
+
+
 def test_a_gateway_that_asks_for_no_tickets(region: Region, world: World) -> None:
     """Nobody is known to have asked: of what we ask of others, we are."""
     home = HOMES[0]
