@@ -10,6 +10,8 @@ because what stands here is shown to senders and written to logs.
     │   └── Refused           found while reading; with what is known of it (in xds.transport.message)
     ├── MissingPart           a reference to a MIME part that is not there (in xds.transport.message)
     ├── RegistryFailure       the message was understood and is refused: answered as a RegistryResponse
+    │   └── NotKept           its answer was to go elsewhere and cannot wait (in xds.gateway.replies)
+    ├── Unrecorded            a call whose answer comes later could not be noted (in xds.gateway.awaited)
     ├── Denied                nobody who may ask: answered as xds.security.denials says
     ├── DamagedDocument       stored bytes are missing or changed (in xds.repository.documents)
     ├── DataTypeError         a value does not follow its data type (caught by validation)

@@ -304,9 +304,12 @@ def test_which_faults_are_the_end(world: World, code: str, subcode: str, final: 
     assert [each.value for each in replies.samples()][2] == final
 
 
-def test_room_is_counted_for_each_address(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the rule's words; another address has its own."""
-    monkeypatch.setattr(replies_module, "MOST", 2)
+@pytest.mark.parametrize(("bound", "most"), [("MOST", 2), ("MOST_BYTES", 700)])
+def test_room_is_counted_for_each_address(
+    world: World, monkeypatch: pytest.MonkeyPatch, bound: str, most: int
+) -> None:
+    """By number and by bytes; another address has its own."""
+    monkeypatch.setattr(replies_module, bound, most)
     replies = world.replies()
     for _ in range(2):
         replies.check_room(world.receiver.url, "ITI-38")
