@@ -30,6 +30,7 @@ from xds.metadata import names
 from xds.metadata.ebrim import read_object_list, write_object
 from xds.metadata.entries import Entry, document_entry, registry_object
 from xds.metadata.model import Code, DocumentEntry
+from xds.metadata.requests import retrieve_document_set_request
 from xds.transport.client import Faulted, Progress, SoapClient
 from xds.transport.limits import Limits
 from xds.transport.message import Attachment, Message, MissingPart, Piece
@@ -409,17 +410,8 @@ def _provide_and_register(submission: PreparedSubmission) -> tuple[Piece, ...]:
 
 
 def _retrieve(addresses: Iterable[DocumentAddress]) -> tuple[bytes]:
-    requests = "".join(
-        "<xds:DocumentRequest>"
-        + (f"<xds:HomeCommunityId>{escape(each.home)}</xds:HomeCommunityId>" if each.home else "")
-        + f"<xds:RepositoryUniqueId>{escape(each.repository_unique_id)}</xds:RepositoryUniqueId>"
-        f"<xds:DocumentUniqueId>{escape(each.document_unique_id)}</xds:DocumentUniqueId></xds:DocumentRequest>"
-        for each in addresses
-    )
-    return (
-        f'<xds:RetrieveDocumentSetRequest xmlns:xds="{names.XDS}">{requests}'
-        "</xds:RetrieveDocumentSetRequest>".encode(),
-    )
+    documents = ((each.home or "", each.repository_unique_id, each.document_unique_id) for each in addresses)
+    return (retrieve_document_set_request(documents),)
 
 
 # ---- answers

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from xds.metadata import names
 from xds.metadata.datatypes import check_dtm
-from xds.metadata.model import Code
-from xds.transport.xml import escape
+from xds.metadata.model import Code, Slot
+from xds.metadata.requests import adhoc_query_request
 
 FIND_DOCUMENTS: Final = "urn:uuid:14d4debf-8f97-4251-9a74-a90016b0af0d"
 GET_DOCUMENTS: Final = "urn:uuid:5c4f972b-d56b-40ac-a5fc-c8ca9b40b9d4"
@@ -57,19 +56,8 @@ def request(query: str, parameters: Iterable[tuple[str, tuple[str, ...]]], home:
 
     `home` is the homeCommunityId of the community that is asked.
     """
-    named = f' home="{escape(home)}"' if home else ""
-    slots = "".join(
-        f'<rim:Slot name="{name}"><rim:ValueList>'
-        + "".join(f"<rim:Value>{escape(value)}</rim:Value>" for value in values)
-        + "</rim:ValueList></rim:Slot>"
-        for name, values in parameters
-        if values
-    )
-    return (
-        f'<query:AdhocQueryRequest xmlns:query="{names.QUERY}" xmlns:rim="{names.RIM}">'
-        '<query:ResponseOption returnComposedObjects="true" returnType="LeafClass"/>'
-        f'<rim:AdhocQuery id="{query}"{named}>{slots}</rim:AdhocQuery></query:AdhocQueryRequest>'
-    ).encode()
+    given = (Slot(name, values) for name, values in parameters if values)
+    return adhoc_query_request(query, given, home=home)
 
 
 def _quoted(text: str) -> str:

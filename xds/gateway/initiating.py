@@ -17,7 +17,7 @@ from xds.errors import RegistryFailure
 from xds.gateway.awaited import AwaitedReplies
 from xds.gateway.communities import Communities, CommunitiesFile
 from xds.gateway.remote import Exchange, RemoteGateway
-from xds.gateway.rules import RULES
+from xds.gateway.rules import broken
 from xds.metadata.datatypes import bare_oid
 from xds.metrics import Sample
 from xds.transport.limits import Limits
@@ -80,7 +80,7 @@ class InitiatingGateway:
     def admitted(self, transaction: str) -> Iterator[None]:
         """A request that waits for others in the block. Raises RegistryFailure when too many do."""
         if not self._requests.acquire(blocking=False):
-            raise RegistryFailure(RULES["community-requests"].error("community-requests", "", transaction))
+            raise RegistryFailure(broken("community-requests", transaction=transaction))
         try:
             yield
         finally:

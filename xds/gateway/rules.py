@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from xds.errors import Code, RegistryError
+from xds.errors import Code, DataTypeError, RegistryError
+from xds.metadata.datatypes import bare_oid, check_oid
 from xds.metadata.rules import Rule
 
 _QUERY: Final = "ITI TF-2 3.38.4.1.2.1"
@@ -163,3 +164,15 @@ def broken(
 ) -> RegistryError:
     """The error of a broken rule at a location."""
     return RULES[rule_id].error(rule_id, location, transaction, detail, warning=warning)
+
+
+def unknown(home: str, place: str = "") -> RegistryError:
+    """The error of an id that no community has which this gateway knows.
+
+    What is no OID does not come back: anything may have been written in its place.
+    """
+    try:
+        check_oid(bare_oid(home))
+    except DataTypeError:
+        home = ""
+    return broken("community-known", home or place, place and home and f"({place})")

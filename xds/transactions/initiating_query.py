@@ -23,10 +23,11 @@ from xds.errors import DataTypeError, RegistryError, RegistryFailure
 from xds.gateway.answers import Handed, Listed
 from xds.gateway.initiating import InitiatingGateway
 from xds.gateway.remote import Pending, RemoteGateway, Reply, Request
-from xds.gateway.rules import broken
+from xds.gateway.rules import broken, unknown
 from xds.gateway.tickets import assertion_of
 from xds.metadata import names
 from xds.metadata.datatypes import CX, bare_oid
+from xds.metadata.requests import adhoc_query_request
 from xds.registry.queries import PATIENT_QUERIES, STORED_QUERIES
 from xds.registry.queries.parameters import values
 from xds.registry.registry import Found, StoredQuery
@@ -36,7 +37,6 @@ from xds.transactions import rules
 from xds.transactions.responses import adhoc_query_response, of_community
 from xds.transactions.transaction import Body, Node, log_refusal
 from xds.transport.message import Message, Text
-from xds.transport.xml import escape
 
 #: Which communities a patient's query is for; it is for this gateway and does not go on.
 TARGETS: Final = "$targetCommunityIdList"
@@ -146,17 +146,8 @@ def _targets(node: Node, gateway: InitiatingGateway, homes: Sequence[str]) -> _T
     wanted = {bare_oid(home): home for home in homes if not node.registry.options.is_home(home)}
     known = tuple(each for each in gateways if each.community.home in wanted)
     strangers = wanted.keys() - {each.community.home for each in known}
-    unknown = (broken("community-known", home[:_LONGEST]) for oid, home in wanted.items() if oid in strangers)
-    return _Targets(own, known, tuple(unknown))
-
-
-#: Of an id that somebody wrote and that comes back in an error.
-_LONGEST: Final = 100
-
-
-def unknown_community(home: str, place: str = "") -> RegistryError:
-    """The error of an id that no community has which this gateway knows."""
-    return broken("community-known", home[:_LONGEST], place and f"({place})")
+    errors = (unknown(home) for oid, home in wanted.items() if oid in strangers)
+    return _Targets(own, known, tuple(errors))
 
 
 def _ask(
@@ -165,6 +156,8 @@ def _ask(
     deadline = gateway.query_deadline()
     query = request.asked.query
     leaf = query.return_type == "LeafClass"
+    # All parameters and no more: nothing goes on that nobody has looked at.
+    parameters = [slot for slot in query.parameters if slot.name != TARGETS]
     pending: list[Pending[Listed]] = []
     for each in gateways:
         community = each.community
@@ -173,26 +166,10 @@ def _ask(
             error = broken("community-query", community.urn, warning=bool(request.patients))
             pending.append(each.not_asked(error))
             continue
-        sent = Request(_body(query, community.urn), request.assertion, trail.onward(), deadline)
+        body = adhoc_query_request(query.id, parameters, return_type=query.return_type, home=community.urn)
+        sent = Request(body, request.assertion, trail.onward(), deadline)
         pending.append(each.query(sent, leaf=leaf))
     return pending
-
-
-def _body(query: StoredQuery, home: str) -> bytes:
-    """The query for one community: all its parameters, and nothing that nobody has looked at."""
-    slots = "".join(
-        f'<rim:Slot name="{escape(slot.name)}"><rim:ValueList>'
-        + "".join(f"<rim:Value>{escape(value)}</rim:Value>" for value in slot.values)
-        + "</rim:ValueList></rim:Slot>"
-        for slot in query.parameters
-        if slot.name != TARGETS
-    )
-    return (
-        f'<query:AdhocQueryRequest xmlns:query="{names.QUERY}" xmlns:rim="{names.RIM}">'
-        f'<query:ResponseOption returnComposedObjects="true" returnType="{escape(query.return_type)}"/>'
-        f'<rim:AdhocQuery id="{escape(query.id)}" home="{home}">{slots}</rim:AdhocQuery>'
-        "</query:AdhocQueryRequest>"
-    ).encode()
 
 
 def _own(node: Node, asked: iti18.Asked, access: Access) -> Found | RegistryFailure:
@@ -200,13 +177,21 @@ def _own(node: Node, asked: iti18.Asked, access: Access) -> Found | RegistryFail
     home = node.registry.options.home_urn
     try:
         found = node.registry.query(asked.query, access.visibility, home)
-    except RegistryFailure as failure:
-        return RegistryFailure(*of_community(failure.errors, home))
-    except (OperationalError, DatabaseBusy) as error:
-        if not is_busy(error):
-            raise
-        return RegistryFailure(*of_community([rules.broken("node-busy")], home))
+    except (RegistryFailure, OperationalError, DatabaseBusy) as error:
+        return RegistryFailure(*own_errors(error, home, "ITI-18"))
     return replace(found, warnings=of_community(found.warnings, home))
+
+
+def own_errors(error: Exception, home: str, transaction: str) -> tuple[RegistryError, ...]:
+    """What this community says in the place of an answer; what others have is told beside it.
+
+    Raises an error that is neither a refusal nor a busy database.
+    """
+    if isinstance(error, RegistryFailure):
+        return of_community(error.errors, home)
+    if not is_busy(error):
+        raise error
+    return of_community([rules.broken("node-busy", transaction=transaction)], home)
 
 
 def _join(

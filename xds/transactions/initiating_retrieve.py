@@ -14,25 +14,24 @@ from typing import Final
 from sqlalchemy.exc import OperationalError
 
 from xds.access.gate import Access
-from xds.audit.facts import Deed, Document, Outcome, reason_of
+from xds.audit.facts import Deed, Outcome, reason_of
 from xds.audit.trail import Trail
 from xds.errors import RegistryError, RegistryFailure
 from xds.gateway.answers import Handed, Returned
 from xds.gateway.initiating import InitiatingGateway
 from xds.gateway.remote import Pending, RemoteGateway, Reply, Request
-from xds.gateway.rules import broken
+from xds.gateway.rules import broken, unknown
 from xds.gateway.tickets import assertion_of
-from xds.metadata import names
 from xds.metadata.datatypes import bare_oid
-from xds.store.trouble import DatabaseBusy, is_busy
+from xds.metadata.requests import retrieve_document_set_request
+from xds.store.trouble import DatabaseBusy
 from xds.transactions import iti43_retrieve_document_set as iti43
 from xds.transactions import rules
-from xds.transactions.initiating_query import asked_of, unknown_community
+from xds.transactions.initiating_query import asked_of, own_errors
 from xds.transactions.iti43_retrieve_document_set import Content, DocumentRequest
 from xds.transactions.responses import of_community
 from xds.transactions.transaction import Node, log_refusal
 from xds.transport.message import Attachment, Message
-from xds.transport.xml import escape
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +100,7 @@ def _misaddressed(
         if not each.home:
             yield number, broken("community-of-document", f"{each.place}/HomeCommunityId")
         elif gateways[each.home] is None and not node.registry.options.is_home(each.home):
-            yield number, unknown_community(each.home, each.place)
+            yield number, unknown(each.home, each.place)
 
 
 def _ask(
@@ -120,25 +119,15 @@ def _ask(
     deadline = gateway.retrieve_deadline()
     pending = []
     for found, numbers in wanted.items():
-        body = _body([request.asked.requests[number] for number in numbers], found.community.urn)
+        asked = (request.asked.requests[number] for number in numbers)
+        body = retrieve_document_set_request(
+            (found.community.urn, each.repository_unique_id, each.document_unique_id) for each in asked
+        )
         sent = Request(body, request.assertion, trail.onward(), deadline)
         call = found.retrieve(sent)
         request.asked.adopt(call)  # whatever becomes of us, its documents are removed at the end
         pending.append((call, numbers))
     return pending
-
-
-def _body(requests: Sequence[DocumentRequest], home: str) -> bytes:
-    told = "".join(
-        f"<xds:DocumentRequest><xds:HomeCommunityId>{home}</xds:HomeCommunityId>"
-        f"<xds:RepositoryUniqueId>{escape(each.repository_unique_id)}</xds:RepositoryUniqueId>"
-        f"<xds:DocumentUniqueId>{escape(each.document_unique_id)}</xds:DocumentUniqueId>"
-        "</xds:DocumentRequest>"
-        for each in requests
-    )
-    return (
-        f'<xds:RetrieveDocumentSetRequest xmlns:xds="{names.XDS}">{told}</xds:RetrieveDocumentSetRequest>'
-    ).encode()
 
 
 def _own(node: Node, request: Retrieve, numbers: Sequence[int], access: Access) -> _Outcomes:
@@ -149,14 +138,8 @@ def _own(node: Node, request: Retrieve, numbers: Sequence[int], access: Access) 
     requests = tuple(request.asked.requests[number] for number in numbers)
     try:
         found = iti43.retrieve(node, replace(request.asked, requests=requests), access)
-    except RegistryFailure as failure:
-        (error, *_) = of_community(failure.errors, home)
-        return dict.fromkeys(numbers, error)
-    except (OperationalError, DatabaseBusy) as trouble:
-        if not is_busy(trouble):
-            raise
-        (error,) = of_community([rules.broken("node-busy", transaction="ITI-43")], home)
-        return dict.fromkeys(numbers, error)
+    except (RegistryFailure, OperationalError, DatabaseBusy) as error:
+        return dict.fromkeys(numbers, own_errors(error, home, "ITI-43")[0])
     return {
         number: of_community([what], home)[0] if isinstance(what, RegistryError) else what
         for number, (_, what) in zip(numbers, found, strict=True)
@@ -229,7 +212,7 @@ def _deeds(
         came = [number for number in numbers if isinstance(outcomes[number], Content)]
         left = [number for number in numbers if number not in came]
         if came:
-            documents = tuple(_document(requests[number]) for number in came)
+            documents = tuple(iti43.named(requests[number]) for number in came)
             yield Deed(patient=patient, asked=asked, documents=documents)
         if left:
             yield Deed(
@@ -239,16 +222,8 @@ def _deeds(
                 reason=reason_of(
                     [each for number in left if isinstance(each := outcomes[number], RegistryError)]
                 ),
-                documents=tuple(_document(requests[number]) for number in left),
+                documents=tuple(iti43.named(requests[number]) for number in left),
             )
-
-
-def _document(request: DocumentRequest) -> Document:
-    return Document(
-        unique_id=request.document_unique_id,
-        repository=request.repository_unique_id,
-        home=request.home or "",
-    )
 
 
 #: At /xca/initiating; the repository's own is iti43_retrieve_document_set.py.

@@ -200,10 +200,10 @@ def deeds(
         owner = owners.get(each.document_unique_id) if is_own(each) else None
         pid = owner.pid if owner is not None else "".join(asked[:1])
         if isinstance(came_of_it, RegistryError):
-            left.setdefault(pid, []).append((_named(each), came_of_it))
+            left.setdefault(pid, []).append((named(each), came_of_it))
             continue
         some = sent.setdefault(pid, [])
-        some.append(about.owned(_named(each, came_of_it.attachment.content_type), owner))
+        some.append(about.owned(named(each, came_of_it.attachment.content_type), owner))
         if came_of_it.new_document_unique_id:
             some.append(replace(some[-1], unique_id=came_of_it.new_document_unique_id))
     for pid, some in sent.items():
@@ -217,7 +217,8 @@ def deeds(
         )
 
 
-def _named(request: DocumentRequest, mime_type: str = "") -> Document:
+def named(request: DocumentRequest, mime_type: str = "") -> Document:
+    """The document as it was asked for, for the access log."""
     return Document(
         unique_id=request.document_unique_id,
         repository=request.repository_unique_id,
