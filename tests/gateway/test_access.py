@@ -881,7 +881,6 @@ def test_a_query_does_not_go_on_without_its_own_patient_parameter(world: World) 
         assert world.refuses(asked, ticket).outcome == FAILURE
 
 
-@pytest.mark.xfail(strict=True, reason="the location of community-known is whatever the sender wrote")
 def test_what_is_no_community_does_not_come_back(world: World) -> None:
     """Nobody's name or number stands in an error, and in no log but the access log."""
     own = new_patient()

@@ -483,7 +483,7 @@ def test_an_answer_outlives_the_node(pair: Pair, tmp_path: Path, engine: str) ->
         pair.receiver.start()
         assert len(state.replies(node)) == count(node, "outgoing_reply") == 1
         node.start(90)
-        (message,) = pair.receiver.wait()
+        (message,) = pair.receiver.wait(seconds=90)  # it may have died while it tried: a lease of 30 s
         check_addressed(message, pair.receiver.url, own, IHE + "CrossGatewayRetrieveResponse")
         assert (message.mtom, message.outcome) == (True, FAILURE)
         until(lambda: nothing_waits(node))
@@ -674,6 +674,18 @@ def test_a_reply_is_judged_as_an_answer_is(
     assert [(each[0], each[2]) for each in rules(found)] == told
     pair.peer.wait(lambda now: bool(now.posted))
     assert pair.peer.figures.posted == [(pair.asker.url + REPLIES, 202)]
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "told"), [("failure", [("XDSRegistryError", "")]), ("answers", []), ("unknown_patient", [])]
+)
+def test_an_answer_may_come_at_once(pair: Pair, behaviour: str, told: list[tuple[str, str]]) -> None:
+    """A denial before the message is taken has no other way, and says why; it does not open the circuit."""
+    pair.peer.behave(behaviour)
+    for _ in range(4):
+        found = pair.find(PEER)
+        assert [(each[0], each[2]) for each in rules(found)] == told
+    assert len(pair.peer.requests) == 4
 
 
 @pytest.mark.parametrize(

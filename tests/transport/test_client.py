@@ -6,6 +6,7 @@ import gzip
 import os
 import socket
 import ssl
+import tempfile
 import threading
 import time
 import warnings
@@ -745,8 +746,15 @@ def test_progress_is_told_of_an_answer(ask: Ask) -> None:
 # ---- answers that go elsewhere
 
 
-def send(soap: SoapClient, peer: Peer, **more: Any) -> None:
-    soap.send(peer.url, "urn:ask", BODY, False, b"", Limits(), reply_to=REPLY_TO, message_id=ID, **more)
+def send(soap: SoapClient, peer: Peer, **more: Any) -> Message | None:
+    with tempfile.TemporaryDirectory() as folder:
+        staging = StagingFolder(Path(folder))
+        to: dict[str, Any] = {"reply_to": REPLY_TO, "message_id": ID, **more}
+        message = soap.send(peer.url, "urn:ask", BODY, False, b"", Limits(), staging, **to)
+        if message is not None:
+            message.discard()
+        assert list(staging.path.iterdir()) == []
+        return message
 
 
 def deliver(soap: SoapClient, peer: Peer, data: bytes = b"<a/>", **more: Any) -> None:
@@ -767,8 +775,8 @@ TAKEN = {
 def test_a_message_whose_answer_goes_elsewhere_is_taken(soap: SoapClient, name: str) -> None:
     """ReplyTo says where; it is not mandatory to understand it."""
     with Peer(saying(TAKEN[name])) as peer:
-        send(soap, peer, fields={"traceparent": "00-1-2-01"})
-        send(soap, peer)
+        assert send(soap, peer, fields={"traceparent": "00-1-2-01"}) is None
+        assert send(soap, peer) is None
     assert len(peer.connections) == 1
     first = peer.requests[0]
     assert first.message_id == ID
@@ -779,24 +787,39 @@ def test_a_message_whose_answer_goes_elsewhere_is_taken(soap: SoapClient, name: 
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
-        (lambda r: http(envelope(r)), Trouble.UNREADABLE),
-        (lambda r: http(envelope(r), status="202 Accepted"), Trouble.UNREADABLE),
         (lambda r: http(b"<html/>", content_type="text/html"), Trouble.UNREADABLE),
         (lambda r: http(b"x" * 9000, status="202 Accepted", content_type="text/plain"), Trouble.UNREADABLE),
         (lambda r: http(b"x" * 300_000), Trouble.UNREADABLE),
         (lambda r: http(b"", status="404 Not Found", content_type="text/html"), Trouble.UNREADABLE),
         (lambda r: http(b"", status="500 Error", content_type="text/html"), Trouble.UNREADABLE),
         (lambda r: http(b"<", status="500 Error"), Trouble.UNREADABLE),
-        (lambda r: multipart(r, b"x"), Trouble.UNREADABLE),
+        (lambda r: http(envelope(r).replace(r.message_id.encode(), b"urn:uuid:0")), Trouble.UNREADABLE),
         (lambda r: http(b"", status="503 Unavailable", content_type=""), Trouble.UNREACHED),
     ],
 )
 def test_a_message_whose_answer_goes_elsewhere_is_not_taken(
     soap: SoapClient, answer: Callable[[Request], bytes], kind: Trouble
 ) -> None:
-    """An answer at once is none that anybody waits for."""
+    """What comes at once is neither a receipt nor an answer to the message."""
     with Peer(saying(answer)) as peer:
         assert kind_of(send, soap, peer) is kind
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda r: http(envelope(r)),
+        lambda r: http(envelope(r), status="202 Accepted"),
+        lambda r: chunked(http(envelope(r, f"<a>{'x' * 20_000}</a>"), status="202 Accepted")),
+        lambda r: multipart(r, b"x"),
+    ],
+)
+def test_an_answer_that_comes_at_once_is_one(soap: SoapClient, answer: Callable[[Request], bytes]) -> None:
+    """Who refuses a message before it is taken has no other way."""
+    with Peer(saying(answer)) as peer:
+        message = send(soap, peer)
+    assert message is not None
+    assert message.relates_to == ID
 
 
 @pytest.mark.parametrize("half", [send, deliver])

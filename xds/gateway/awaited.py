@@ -24,10 +24,10 @@ from xds.gateway.replies import now
 from xds.store.database import Database
 from xds.store.schema import awaited_reply
 from xds.store.trouble import DatabaseBusy, nothing_written
-from xds.transport import addressing, soap, xml
-from xds.transport.client import Faulted, NoAnswer, Trouble
+from xds.transport import soap, xml
+from xds.transport.client import NoAnswer, Trouble, open_answer
 from xds.transport.limits import Limits
-from xds.transport.message import Message, Received, open_message
+from xds.transport.message import Message, Received
 from xds.transport.staged import Staged, StagingFolder
 
 log = logging.getLogger("xds")
@@ -173,15 +173,13 @@ class AwaitedReplies:
                 each.path.stat()
             tree = xml.parse(data)
             version = soap.version_of(tree)
-            header, body = soap.split(tree, version)
-            if soap.is_fault(body):
-                raise Faulted("The community answered with a fault.", None)
-            soap.check_understood(header, version, understood | addressing.UNDERSTOOD)
-            properties = addressing.read(header, version, answer=True)
-            if properties.action != action or properties.relates_to != message_id:
-                raise NoAnswer(Trouble.UNREADABLE, "The answer is one to another kind of message.")
             received = Received(version, tree, parts, mtom)
-            return open_message(received, header, body, properties, self._limits, self._staging)
+            message = open_answer(
+                received, message_id, "the community", self._limits, self._staging, understood
+            )
+            if message.action != action:
+                raise NoAnswer(Trouble.UNREADABLE, "The answer is one to another kind of message.")
+            return message
         except BaseException as error:
             self._discard(text)
             if isinstance(error, Fault | FileNotFoundError):

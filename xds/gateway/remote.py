@@ -209,11 +209,12 @@ class RemoteGateway:
             self._free.release()
             return self.not_asked(broken("community-resting", self.community.urn))
         pending: Pending[A] = Pending(self, url, message_id, deadline)
+        call = _Call(_ITI + transaction, url, message_id, deadline, request, read.keeps)
 
         def work() -> None:
             answer, rule = None, "community-readable"
             try:
-                answer, rule = self._call(transaction, url, deadline, message_id, request, read, leave)
+                answer, rule = self._call(call, read, leave)
             except Exception as error:
                 log.error(
                     "community %s: %s failed (%s)", self.community.name, transaction, type(error).__name__
@@ -236,29 +237,22 @@ class RemoteGateway:
         pending.end(None, error)
         return pending
 
-    def _call(
-        self,
-        transaction: str,
-        url: str,
-        deadline: float,
-        message_id: str,
-        request: Request,
-        read: _Reader[A],
-        leave: Leave,
-    ) -> tuple[A | None, str]:
+    def _call(self, call: _Call, read: _Reader[A], leave: Leave) -> tuple[A | None, str]:
         """The answer, or the rule that says why there is none."""
-        assertion = request.assertion
+        assertion = call.request.assertion
         if self._exchange is not None and assertion:
             try:
                 assertion = self._exchange(assertion, self.community.urn)
             except Exception as error:  # it is somebody else's code
                 log.error("gateway.ticket_exchange failed (%s)", type(error).__name__)
                 return None, "community-ticket"
-        ask = self._ask if self._awaited is None else self._ask_and_wait
         try:
-            message = ask(transaction, url, deadline, message_id, request, assertion, read.keeps)
+            if self._awaited is None:
+                message = self._ask(call, assertion)
+            else:
+                message = self._ask_and_wait(call, assertion, self._awaited)
         except Unrecorded:
-            log.error("community %s: %s could not be put on record", self.community.name, transaction)
+            log.error("community %s: a call could not be put on record", self.community.name)
             return None, "community-record"
         except Faulted:
             # About this one request, more often than not its ticket: others may well be answered.
@@ -297,62 +291,63 @@ class RemoteGateway:
         log.error("community %s: no room for its answer (%s)", self.community.name, type(error).__name__)
         return "community-room"
 
-    def _ask(
-        self,
-        transaction: str,
-        url: str,
-        deadline: float,
-        message_id: str,
-        request: Request,
-        assertion: bytes,
-        mtom: bool,
-    ) -> Message:
+    def _ask(self, call: _Call, assertion: bytes) -> Message:
         """The answer on the same connection."""
         return self._client.call(
-            url,
-            _ITI + transaction,
-            (request.body,),
-            mtom,
-            write_security(assertion) if assertion else b"",
+            *call.sent(assertion),
             self._limits,
             self._staging,
             understood=UNDERSTOOD,
-            deadline=deadline,
-            fields={"traceparent": request.trace} if request.trace else {},
+            deadline=call.deadline,
+            fields=call.fields,
             repeat=True,
-            message_id=message_id,
+            message_id=call.message_id,
         )
 
-    def _ask_and_wait(
-        self,
-        transaction: str,
-        url: str,
-        deadline: float,
-        message_id: str,
-        request: Request,
-        assertion: bytes,
-        mtom: bool,
-    ) -> Message:
-        """The answer that comes to our own address (ITI TF-2 V.3), perhaps before `send` returns."""
-        awaited = self._awaited
-        assert awaited is not None
-        awaited.expect(message_id, self.community.urn, deadline)
+    def _ask_and_wait(self, call: _Call, assertion: bytes, awaited: AwaitedReplies) -> Message:
+        """The answer that comes to our own address (ITI TF-2 V.3), perhaps before `send` returns.
+
+        What keeps a community from taking the message at all it says at once.
+        """
+        awaited.expect(call.message_id, self.community.urn, call.deadline)
         try:
-            self._client.send(
-                url,
-                _ITI + transaction,
-                (request.body,),
-                mtom,
-                write_security(assertion) if assertion else b"",
+            at_once = self._client.send(
+                *call.sent(assertion),
                 self._limits,
+                self._staging,
                 reply_to=awaited.url,
-                message_id=message_id,
-                deadline=deadline,
-                fields={"traceparent": request.trace} if request.trace else {},
+                understood=UNDERSTOOD,
+                deadline=call.deadline,
+                fields=call.fields,
+                message_id=call.message_id,
             )
-            return awaited.wait(message_id, deadline, f"{_ITI}{transaction}Response", UNDERSTOOD)
+            return at_once or awaited.wait(
+                call.message_id, call.deadline, f"{call.action}Response", UNDERSTOOD
+            )
         finally:
-            awaited.forget(message_id)
+            awaited.forget(call.message_id)
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A request as it goes out; `mtom`: its answer has documents."""
+
+    action: str
+    url: str
+    message_id: str
+    deadline: float
+    request: Request
+    mtom: bool
+
+    def sent(self, assertion: bytes) -> tuple[str, str, tuple[bytes], bool, bytes]:
+        """Address, action, body, whether it is MTOM, and header blocks."""
+        security = write_security(assertion) if assertion else b""
+        return self.url, self.action, (self.request.body,), self.mtom, security
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """Of the HTTP header."""
+        return {"traceparent": self.request.trace} if self.request.trace else {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,7 +125,7 @@ class SoapClient:
         named = _named(message[0], action, version, fields)
         with _files(), self._ask(url, named, message, limits, deadline, repeat, sent) as answer:
             incoming = _answer(answer, limits, staging, received)
-        return _opened(incoming, message_id, answer.name, limits, staging, understood)
+        return open_answer(incoming, message_id, answer.name, limits, staging, understood)
 
     def send(
         self,
@@ -135,23 +135,29 @@ class SoapClient:
         mtom: bool,
         headers: bytes,
         limits: Limits,
+        staging: StagingFolder,
         *,
         reply_to: str,
         message_id: str,
         version: Version = Version.SOAP12,
+        understood: frozenset[str] = frozenset(),
         deadline: float | None = None,
         fields: Mapping[str, str] = _NO_FIELDS,
-    ) -> None:
+    ) -> Message | None:
         """Send a message whose answer goes to the address `reply_to`, as ITI TF-2 V.3 has it.
 
-        Returns when the other side has taken it (HTTP 202, or 200 or 204, and nothing more). Raises Faulted,
-        NoAnswer; a message that comes at once is none that could be used.
+        Returns None when the other side has taken it (HTTP 202, or 200 or 204, and nothing more), and the
+        answer, as `call` does, when it comes at once all the same: what refuses a message before it is taken
+        has no other way. Raises Faulted, NoAnswer.
         """
         header = addressing.write(action, message_id, to=url, reply_to=reply_to) + headers.decode()
         message = write(version, header, body, mtom, action)
         named = _named(message[0], action, version, fields)
         with _files(), self._ask(url, named, message, limits, deadline) as answer:
-            _check_taken(answer, limits)
+            incoming = _at_once(answer, limits, staging)
+        if incoming is None:
+            return None
+        return open_answer(incoming, message_id, answer.name, limits, staging, understood)
 
     def deliver(
         self,
@@ -245,9 +251,15 @@ class _Nowhere(StagingFolder):
 # ---- answers
 
 
-def _answer(answer: Answer, limits: Limits, staging: StagingFolder, received: Progress | None) -> Received:
+def _answer(
+    answer: Answer,
+    limits: Limits,
+    staging: StagingFolder,
+    received: Progress | None = None,
+    first: bytes = b"",
+) -> Received:
     content_type = answer.fields.get("content-type", "")
-    if answer.status not in _SOAP_STATUSES or media_type(content_type)[0] not in _READABLE:
+    if answer.status not in _SOAP_STATUSES | _TAKEN or media_type(content_type)[0] not in _READABLE:
         raise _no_soap(answer)
     _check_uncompressed(answer)
     if answer.length is not None and answer.length > limits.total_bytes:
@@ -255,16 +267,15 @@ def _answer(answer: Answer, limits: Limits, staging: StagingFolder, received: Pr
             Trouble.TOO_LARGE,
             f"The answer of {answer.name} is larger than limits.total_bytes ({limits.total_bytes} bytes).",
         )
-    return _read(
-        answer if received is None else _Told(answer, received), content_type, answer.name, limits, staging
-    )
-
-
-def _read(stream: Readable, content_type: str, name: str, limits: Limits, staging: StagingFolder) -> Received:
+    stream: Readable = answer
+    if received is not None:
+        stream = _Told(answer, received)
+    elif first:
+        stream = _Begun(first, answer)
     try:
         return receive(stream, content_type, limits, staging)
     except Fault as fault:
-        raise _unreadable(name, fault) from None
+        raise _unreadable(answer.name, fault) from None
 
 
 def _unreadable(name: str, fault: Fault) -> NoAnswer:
@@ -304,23 +315,37 @@ def _rest(answer: Answer, most: int) -> bytes:
     return bytes(data)
 
 
-def _check_taken(answer: Answer, limits: Limits) -> None:
+class _Begun:
+    """The body of an answer of which a first piece has been read."""
+
+    __slots__ = ("_answer", "_first")
+
+    def __init__(self, first: bytes, answer: Answer) -> None:
+        self._first = first
+        self._answer = answer
+
+    def read(self, size: int, /) -> bytes:
+        data, self._first = self._first[:size], self._first[size:]
+        return data or self._answer.read(size)
+
+
+def _at_once(answer: Answer, limits: Limits, staging: StagingFolder) -> Received | None:
+    """The message in the place of a mere receipt; None when there is none."""
+    if media_type(answer.fields.get("content-type", ""))[0] in _READABLE:
+        if answer.status not in _TAKEN:
+            return _answer(answer, limits, staging)
+        first = answer.read(_MOST_REMARKS) if answer.length != 0 else b""
+        return _answer(answer, limits, staging, first=first) if first else None
     if answer.status not in _TAKEN:
-        _refuse(answer, limits)
-    content_type = answer.fields.get("content-type", "")
-    if answer.status == 202 and media_type(content_type)[0] not in _READABLE:
-        if len(_rest(answer, _MOST_REMARKS)) > _MOST_REMARKS:
-            raise _at_once(answer)
-    elif answer.length != 0 and (data := _rest(answer, _MOST_FAULT)):
-        _raise_fault(answer, data, limits)
-        raise _at_once(answer)
-
-
-def _at_once(answer: Answer) -> NoAnswer:
-    return NoAnswer(
-        Trouble.UNREADABLE,
-        f"{answer.name} answered at once (HTTP {answer.status}) and not to the address that it was given.",
-    )
+        raise _no_soap(answer)
+    # Some say in words that they have taken it; with 200 that is more likely the page of another server.
+    most = _MOST_REMARKS if answer.status == 202 else 0
+    if answer.length != 0 and len(_rest(answer, most or 1)) > most:
+        raise NoAnswer(
+            Trouble.UNREADABLE,
+            f"{answer.name} answered HTTP {answer.status} and a page that says nothing of the message.",
+        )
+    return None
 
 
 def _refuse(answer: Answer, limits: Limits) -> None:
@@ -349,7 +374,7 @@ def _check_no_fault(body: etree._Element, name: str) -> None:
         raise Faulted(f"{name} refused the message: {reason}", _subcode(body))
 
 
-def _opened(
+def open_answer(
     answer: Received,
     message_id: str,
     name: str,
@@ -357,6 +382,10 @@ def _opened(
     staging: StagingFolder,
     understood: frozenset[str],
 ) -> Message:
+    """The message in what `name` answered to the message with that id; its parts are gone when it is none.
+
+    Raises Faulted, NoAnswer.
+    """
     try:
         header, body = soap.split(answer.root, answer.version)
         _check_no_fault(body, name)

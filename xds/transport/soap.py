@@ -73,7 +73,6 @@ WORDS: Final = {
 }
 VERSION_OF: Final = {f"{{{words.namespace}}}Envelope": version for version, words in WORDS.items()}
 _HEADERS: Final = tuple(f"{{{words.namespace}}}Header" for words in WORDS.values())
-_FAULTS: Final = frozenset(f"{{{words.namespace}}}Fault" for words in WORDS.values())
 BY_MEDIA_TYPE: Final = {words.media_type: version for version, words in WORDS.items()}
 
 
@@ -104,11 +103,6 @@ def split(root: etree._Element, version: Version) -> tuple[etree._Element | None
             FaultCode.SENDER, f"The SOAP Body must have exactly one child element; it has {len(children[0])}."
         )
     return header, children[0][0]
-
-
-def is_fault(body: etree._Element) -> bool:
-    """Whether what stands in the Body is a SOAP fault, of either version."""
-    return body.tag in _FAULTS
 
 
 def remarked(root: etree._Element) -> frozenset[str]:
