@@ -181,7 +181,9 @@ def test_a_peer_that_reads_slowly_keeps_nobody(
 @pytest.mark.parametrize(
     "kind", ["reads, and says nothing", "drips fields", "drips a body", "sends an endless body"]
 )
-def test_halves_of_a_call_have_deadlines_too(soap: SoapClient, half: str, kind: str) -> None:
+def test_halves_of_a_call_have_deadlines_too(
+    soap: SoapClient, staging: StagingFolder, half: str, kind: str
+) -> None:
     """A message whose answer goes elsewhere, and that answer. An endless body ends them before.
 
     An answer is taken when its receiver says 2xx: what else it says is of no matter, and takes no longer.
@@ -190,7 +192,7 @@ def test_halves_of_a_call_have_deadlines_too(soap: SoapClient, half: str, kind: 
     def ask(_: Limits, deadline: float) -> None:
         if half == "send":
             soap.send(
-                peer.url, "urn:a", BODY, False, b"", LIMITS,
+                peer.url, "urn:a", BODY, False, b"", LIMITS, staging,
                 reply_to="urn:b", message_id="urn:c", deadline=deadline,
             )  # fmt: skip
         else:
