@@ -107,7 +107,7 @@ def latest_versions(*columns: str) -> CompoundSelect[Any]:
     )
 
 
-def versions(table: Table, logical: BindParameter[Any]) -> CompoundSelect[Any]:
+def versions(table: Table, logical: BindParameter[Any] | Select[Any]) -> CompoundSelect[Any]:
     """The entryUUIDs of all versions of logical objects.
 
     The first version is the logical object's namesake; only later ones are in the index by logical_uuid,

@@ -29,12 +29,13 @@ from xds.registry.register import register
 from xds.registry.remove import remove
 from xds.registry.rows import LISTED
 from xds.registry.rules import broken
+from xds.registry.search import KEY, LOGICAL, MOST_LINKS, VERSION, Link, Search, Searches
 from xds.registry.sight import Sight, documents_by_key, strictest
 from xds.registry.update import prepare_update, update
 from xds.registry.view import Visibility
 from xds.store.codes import Codes
 from xds.store.database import Compiled, Database
-from xds.store.keys import unique_id_key
+from xds.store.keys import moment_of, unique_id_key
 from xds.store.schema import KIND_DOCUMENT_ENTRY
 
 #: Far more than well-behaved callers need; others start over.
@@ -120,6 +121,34 @@ def _listed(rows: Sequence[Sequence[Any]], leaf: bool) -> tuple[Listed, ...]:
 
 
 @dataclass(frozen=True, slots=True)
+class Hit:
+    """What of an object on a page is not in its element; `logical` is the UUID of its logical object, and
+    `registered` when this version came, in milliseconds since 1970.
+    """
+
+    entry_uuid: bytes
+    logical: bytes
+    version: int
+    masked: bool
+    registered: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of a search: its hits, their elements in the same order, and whether more follow behind `last`.
+
+    `total` is how many there are, as far as they were counted. `listed` is for the access log.
+    """
+
+    hits: tuple[Hit, ...]
+    elements: Iterator[list[bytes]]
+    more: bool
+    last: int | None
+    total: int | None
+    listed: tuple[Listed, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
     """What a registry is set to.
 
@@ -154,6 +183,7 @@ class Registry:
         self._database = database
         self._codes = Codes(database)
         self._statements: dict[Any, Compiled] = {}
+        self._searches = Searches(database, self._codes, self._kept)
 
     def prepare(self, submission: Submission) -> Prepared:
         """All work on a valid submission that needs no lock."""
@@ -259,6 +289,31 @@ class Registry:
         if module.ONE_PATIENT and len({row[rows.PID] for row in found} - {None}) > 1:
             raise RegistryFailure(broken("query-single-patient"))
         return Found(elements.write(found, self._codes, home), len(found), _listed(found, leaf), warnings)
+
+    def search(self, search: Search, visibility: Visibility) -> Page:
+        """A page of what fits the search; each object bears its home, or else this community's."""
+        found = self._searches.page(search, visibility)
+        hits = tuple(
+            Hit(bytes(row[6]), bytes(row[LOGICAL]), row[VERSION], bool(row[5]), moment_of(row[KEY]))
+            for row in found.rows
+        )
+        return Page(
+            hits,
+            elements.write(found.rows, self._codes),
+            found.more,
+            found.rows[-1][KEY] if found.rows else None,
+            found.total,
+            _listed(found.rows, leaf=True),
+        )
+
+    def links(self, uuids: Sequence[bytes], types: Sequence[str], visibility: Visibility) -> Sequence[Link]:
+        """Associations of these types that begin at these objects. Raises RegistryFailure: too many."""
+        found: list[Link] = []
+        for start in range(0, len(uuids), _TOGETHER):
+            found += self._searches.links(uuids[start : start + _TOGETHER], types, visibility)
+        if len(found) > MOST_LINKS:
+            raise RegistryFailure(broken("query-too-many"))
+        return found
 
     def _check(self, query: StoredQuery) -> list[RegistryError]:
         """What is wrong with a query but for its id and parameters."""

@@ -24,6 +24,16 @@ def new_key() -> int:
     return (milliseconds << _LOW_BITS) | (next(_counter) & ((1 << _LOW_BITS) - 1))
 
 
+def key_at(milliseconds: int) -> int:
+    """The least key of a moment, in milliseconds since 1970: the keys of what came before are less."""
+    return max(0, milliseconds - _EPOCH_MS) << _LOW_BITS
+
+
+def moment_of(key: int) -> int:
+    """When a key was made, in milliseconds since 1970."""
+    return (key >> _LOW_BITS) + _EPOCH_MS
+
+
 def now() -> int:
     """The time of the rows: YYYYMMDDhhmmss in UTC, as a number."""
     return int(datetime.now(UTC).strftime("%Y%m%d%H%M%S"))
