@@ -7,6 +7,7 @@ because what stands here is shown to senders and written to logs.
     XdsError
     ├── Fault                 the message itself is unusable: answered as a SOAP fault
     │   ├── AddressingFault   it breaks WS-Addressing (in xds.transport.addressing)
+    │   ├── TooLarge          it passes a limit (in xds.transport.mime)
     │   └── Refused           found while reading; with what is known of it (in xds.transport.message)
     ├── MissingPart           a reference to a MIME part that is not there (in xds.transport.message)
     ├── RegistryFailure       the message was understood and is refused: answered as a RegistryResponse

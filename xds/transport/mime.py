@@ -18,7 +18,7 @@ from typing import Final, Protocol
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser
 
-from xds.errors import Fault, sender
+from xds.errors import Fault, FaultCode, sender
 from xds.transport.limits import Limits
 from xds.transport.staged import Staged, StagingFolder, Writer
 
@@ -38,10 +38,15 @@ class Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
-def too_large(what: str, setting: str, limit: int) -> Fault:
+class TooLarge(Fault):
+    """A message, or a piece of one, that passes a limit: where a Fault is no SOAP, HTTP has 413 for it."""
+
+
+def too_large(what: str, setting: str, limit: int) -> TooLarge:
     """A Fault for a limit in bytes that was passed."""
-    return sender(
-        f"{what} is larger than limits.{setting} ({limit} bytes): send less, or have the limit raised."
+    return TooLarge(
+        FaultCode.SENDER,
+        f"{what} is larger than limits.{setting} ({limit} bytes): send less, or have the limit raised.",
     )
 
 
@@ -133,9 +138,10 @@ class _Reader:
     def part_begin(self) -> None:
         self.count += 1
         if self.count > self.limits.parts:
-            raise sender(
+            raise TooLarge(
+                FaultCode.SENDER,
                 f"The message has more MIME parts than limits.parts ({self.limits.parts}): "
-                "send fewer documents in one message, or have the limit raised."
+                "send fewer documents in one message, or have the limit raised.",
             )
         self._headers = {}
         self._header_bytes = 0
@@ -203,7 +209,7 @@ class _Reader:
         self._size += len(piece)
         if self._writer is None:
             if self._size > self.limits.root_bytes:
-                raise too_large("The XML part", "root_bytes", self.limits.root_bytes)
+                raise too_large("The root part", "root_bytes", self.limits.root_bytes)
             assert self.root is not None
             self.root += piece
             return
