@@ -204,3 +204,92 @@ def test_too_many_namespaces_at_once_are_refused_and_many_one_after_another_are_
     one = '<b xmlns:x="u"/>'
     assert len(xml.parse(f"<a>{one * 1000}</a>".encode())) == 1000
     xml.parse(f"<a {' '.join(names[:256])}/>".encode())
+
+
+# ---- the beginning of a document
+
+
+def at_body(element: etree._Element) -> bool:
+    """Whether the body begins here."""
+    return element.tag == "body"
+
+
+def beginning(data: bytes, limit: int = 100_000) -> etree._Element:
+    """The document up to its body."""
+    return xml.parse_until(data, at_body, limit=limit)
+
+
+def refused_beginning(data: bytes, limit: int = 100_000) -> str:
+    """Why the beginning cannot be read."""
+    with pytest.raises(Fault) as caught:
+        beginning(data, limit)
+    assert caught.value.code is FaultCode.SENDER
+    return caught.value.reason
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("rest", ["", "<", "</b>", "&e;", "\x00", "x" * 200_000 + "</body></a>"])
+def test_a_beginning_is_read_whatever_follows(encoding: str, rest: str) -> None:
+    """Even when what follows is no XML."""
+    root = beginning(("<a><!-- 1 --><h>bl<!-- 2 -->å</h><?p?><body k='v'>" + rest).encode(encoding))
+
+    assert [child.tag for child in root] == ["h", "body"]
+    assert (root[0].text, root[1].get("k")) == ("blå", "v")
+
+
+def test_a_document_without_that_end_is_read_whole() -> None:
+    """And must be well-formed."""
+    assert [child.tag for child in beginning(b"<a><b/><c/></a>")] == ["b", "c"]
+    for data in (b"<a><b/>", b"<a></b>", b"<a/><a/>", b"\xef\xbb\xbf", b"<a>\xe5</a>"):
+        assert "not well-formed" in refused_beginning(data)
+    assert "empty" in refused_beginning(b"")
+
+
+@pytest.mark.parametrize("text", [BOMB, EXTERNAL, EMPTY_DOCTYPE, REMOTE, PARAMETER])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("before", ["", "<!-- c -->\n<?p <!DOCTYPE ?>"])
+def test_a_beginning_has_no_document_type_either(text: str, encoding: str, before: str) -> None:
+    """Nothing of it is read."""
+    reason = refused_beginning((before + text).encode(encoding))
+
+    assert "DOCTYPE" in reason
+    assert "etc" not in reason
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"<a>" + b"<b/>" * 100,
+        b"<a b='" + b"x" * 200,
+        b"<!--" + b" " * 200,
+        b" " * 200 + b"<a><body>",
+        "<a>blåbær".encode("utf-16") * 20,
+        b"<a>" + "å".encode() * 99,
+    ],
+)
+def test_a_beginning_longer_than_its_limit_is_refused(data: bytes) -> None:
+    """Wherever the limit cuts it, within a character too."""
+    for limit in (98, 99):
+        assert "more than" in refused_beginning(data, limit)
+
+
+def test_a_deep_beginning_is_refused() -> None:
+    """At the depth at which a message is."""
+    assert beginning(b"<a>" * 255 + b"<body>").tag == "a"
+    assert "256 levels" in refused_beginning(b"<a>" * 257 + b"<body>")
+
+
+def test_a_beginning_takes_linear_time() -> None:
+    """Whatever fills it."""
+    fillings = (
+        b"<a " + b" ".join(b"n%d=''" % each for each in range(90_000)) + b"><body>",
+        b"<a " + b" ".join(b"xmlns:n%d='u'" % each for each in range(60_000)) + b"><body>",
+        b"<a b='" + b"x" * 1_000_000 + b"'><body>",
+        b"<!---->" * 140_000 + b"<a><body>",
+        b"<a>" + b"<b/>" * 240_000 + b"<body>",
+    )
+    began = time.perf_counter()
+    for each in fillings:
+        beginning(each, 2_000_000)
+
+    assert time.perf_counter() - began < 5
