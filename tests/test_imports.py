@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent / "xds"
 MAY_IMPORT = {
     "errors": set(),
     "transport": {"errors"},
-    "metadata": {"errors"},
+    "metadata": {"errors", "transport"},
     "store": {"errors"},
     "security": {"errors", "metrics", "metadata", "store", "transport"},
     "repository": {"errors", "metadata", "store", "transport"},

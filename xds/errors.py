@@ -16,6 +16,7 @@ because what stands here is shown to senders and written to logs.
     ├── Denied                nobody who may ask: answered as xds.security.denials says
     ├── DamagedDocument       stored bytes are missing or changed (in xds.repository.documents)
     ├── DataTypeError         a value does not follow its data type (caught by validation)
+    ├── CdaError              no metadata can be made of a CDA document (in xds.metadata.cda)
     ├── SettingsError         the node cannot start with these settings
     ├── ClientError           the other side refused, or could not be reached
     │   ├── Faulted           with a SOAP fault, whose code it has (in xds.transport.client)

@@ -79,6 +79,12 @@ PROFILE: Final = (
 )
 # fmt: on
 
+
+def systems_of(attribute: str) -> tuple[str, ...]:
+    """The systems that the profile has for an attribute of a document entry."""
+    return next(line.systems for line in PROFILE if line.table == "DE" and line.attribute == attribute)
+
+
 _SOURCE: Final = "Norwegian profile of IHE XDS metadata (HIS 1169)"
 _AUTHOR: Final = frozenset(name for name, *_ in AUTHOR_SLOTS)
 
