@@ -50,7 +50,17 @@ MAY_IMPORT = {
         "security",
         "fhir",
     },
-    "fhir": {"errors", "audit", "store", "transport", "security", "access", "metadata", "registry"},
+    "fhir": {
+        "errors",
+        "audit",
+        "store",
+        "transport",
+        "security",
+        "access",
+        "metadata",
+        "registry",
+        "transactions",
+    },
     "client": {"errors", "metadata", "transport"},
     "demo": {"errors", "metadata", "transport", "client", "security"},
     "commands": {

@@ -11,7 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -21,7 +21,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from xds import transactions
-from xds.access.gate import UNASKED, Access, AccessGate, AccessRefused
+from xds.access.gate import UNASKED, Access, AccessGate, AccessRefused, about_patient
 from xds.access.policy import Action, PolicyFile
 from xds.access.rule_table import national_rules
 from xds.audit import figures
@@ -41,7 +41,13 @@ from xds.config import (
 )
 from xds.errors import Code, Denied, Fault, FaultCode, RegistryError, RegistryFailure, SettingsError
 from xds.fhir import privacy as privacy_push
-from xds.fhir.audit_events import AuditEvents
+from xds.fhir.cursor import Cursors
+from xds.fhir.document_references import not_there
+from xds.fhir.interaction import Answer as FhirAnswer
+from xds.fhir.interaction import Interaction, Request
+from xds.fhir.interaction import Options as FhirOptions
+from xds.fhir.mapping import Place
+from xds.fhir.resources import INTERACTIONS
 from xds.fhir.routes import BASE, FhirBase
 from xds.gateway.awaited import AwaitedReplies
 from xds.gateway.communities import Communities, CommunitiesFile
@@ -61,7 +67,7 @@ from xds.repository.on_demand import OnDemand
 from xds.security import wsse
 from xds.security.caller import Caller
 from xds.security.denials import DENIALS, MEANINGS, Wss
-from xds.security.gate import FhirGate, SoapGate
+from xds.security.gate import FhirGate, HttpRequest, SoapGate
 from xds.security.replay import Replay
 from xds.security.trust_store import TrustStore
 from xds.store.database import Database
@@ -211,6 +217,33 @@ def _answer(
     return None
 
 
+def _interact(
+    node: Node,
+    gates: _Gates,
+    interaction: Interaction,
+    http: HttpRequest,
+    received: Callable[[], Request],
+    trail: Trail,
+) -> FhirAnswer:
+    """One request over FHIR, through the same gates in the same order. Raises what routes.py answers."""
+    caller = gates.who_asks_over_http(http, trail)  # GATE 1
+    request = received()
+    trail.context.subject = interaction.about(request)
+    asked = interaction.read(node, request)  # GATE 0
+    trail.context.subject = getattr(asked, "subject", trail.context.subject)
+    of_ticket = caller is None or caller.patient is not None
+    if pid := interaction.patient(node, asked):
+        trail.context.subject = replace(trail.context.subject, patients=(pid,))
+    try:
+        # GATE 2; a token that names no patient is about whom the request names.
+        access = gates.may(caller and about_patient(caller, pid), interaction.asks(asked), trail)
+    except AccessRefused as refused:
+        if request.ids and not of_ticket and refused.errors[0].rule != "access-policy":
+            raise not_there() from None  # one answer for what is nobody's, hidden, or a refusing patient's
+        raise
+    return interaction.do(node, asked, access, trail)  # with GATE 3 in it
+
+
 #: wsa:Action of an answer that comes later -> the transaction it is of.
 _LATER: Final = {each.response_action: each.number for each in (transactions.ITI_38, transactions.ITI_39)}
 
@@ -268,6 +301,13 @@ class _Gates:
             return None
         caller = self.soap.caller(message)
         log.info("%s kind=%s issuer=%s", message.reference, caller.kind, caller.issuer)
+        return caller
+
+    def who_asks_over_http(self, request: HttpRequest, trail: Trail) -> Caller | None:
+        """Whose token came with the request, None where nobody is asked. Raises Denied."""
+        if self.fhir is None:
+            return None
+        caller = trail.context.caller = self.fhir.caller(request)
         return caller
 
     def may(self, caller: Caller | None, action: Action, trail: Trail) -> Access:
@@ -410,13 +450,24 @@ def create_app(settings: Settings | None = None) -> App:
     schemas = Schemas(_WSDL / "schema")
     for folder in sorted({address.rpartition("/")[0] for address in ENDPOINTS}):
         app.add_route(f"{folder}/schema/{{name}}", schemas)
-    log_of_access = AuditEvents(
-        database,
-        node.registry,
-        lambda caller, trail: gates.may(caller, Action.READ_LOG, trail),
-        f"{_public_url(settings)}{BASE}",
+    public_url = _public_url(settings)
+    fhir = FhirBase(
+        gates.fhir,
+        gates.who_asks_over_http,
+        partial(_interact, node, gates),
+        INTERACTIONS,
+        begin,
+        public_url,
+        FhirOptions(
+            Place(f"{public_url}{BASE}", node.registry.options.home_urn),
+            Cursors(database),
+            counts_blocked=settings["fhir.nors_count"] == "told",
+            serves_deprecated=settings["fhir.deprecated"] == "served",
+            source_id=settings["fhir.source_id"] or settings["node.repository_unique_id"],
+        ),
+        settings.limits,
+        documents.staging,
     )
-    fhir = FhirBase(gates.fhir, _public_url(settings), begin, {"AuditEvent": log_of_access})
     app.add_sink(fhir, f"{BASE}(?:/|$)")
     app.add_route(
         privacy_push.ADDRESS,

@@ -318,6 +318,26 @@ SETTINGS: Final = (
         "Seconds between two fetches of the issuers' keys that are read from a URL.",
     ),
     Setting(
+        "fhir.deprecated",
+        "gone",
+        _one_of("gone", "served"),
+        "Whether a document that was replaced is handed out over FHIR (ITI-68): gone answers 410.",
+    ),
+    Setting(
+        "fhir.nors_count",
+        "untold",
+        _one_of("untold", "told"),
+        "Whether a search tells in the header NHN-SecurityLabel-Nors-Count how many of its documents are"
+        " blocked.",
+    ),
+    Setting(
+        "fhir.source_id",
+        "",
+        _oid,
+        "The sourceId (OID) of submission sets that the node makes for ITI-105 and ITI-106; empty: the"
+        " repository's.",
+    ),
+    Setting(
         "audit.keep_days",
         0,
         _number(0, 200 * 366),

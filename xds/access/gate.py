@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from xds.access.decision import Decision, decide
@@ -18,8 +18,9 @@ from xds.access.rule_table import RuleTable
 from xds.access.rules import broken
 from xds.access.visibility import visibility_of
 from xds.errors import RegistryError, RegistryFailure
+from xds.metadata.datatypes import CX
 from xds.registry.view import EVERYTHING, Visibility
-from xds.security.caller import Caller
+from xds.security.caller import Caller, CallerKind, Identifier
 from xds.store.codes import Codes
 from xds.store.database import Database
 
@@ -42,6 +43,20 @@ class Access:
         """Raises RegistryFailure when the request is about somebody whom the ticket is not for."""
         if self.pids is not None and not self.pids.issuperset(pids):
             raise RegistryFailure(broken("access-patient", location, transaction))
+
+
+def about_patient(caller: Caller, pid: str) -> Caller:
+    """Whoever asks, as somebody who asks about the patient (CX text) that their request names.
+
+    HelseID takes no patient into its tokens; what a token attests of the care relation is meant for whom the
+    request is about (norwegian-profile 4.11). Every other ticket is for the patient that it names.
+    """
+    if not pid or caller.patient is not None:
+        return caller
+    if caller.kind is not CallerKind.PERSONNEL or caller.issuer_kind != "helseid":
+        return caller
+    patient = CX.parse(pid)
+    return replace(caller, patient=Identifier(patient.id, patient.authority))
 
 
 class AccessRefused(RegistryFailure):

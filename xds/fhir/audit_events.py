@@ -1,53 +1,36 @@
 """AuditEvent: the access log, read by patients, personnel and data controllers (ITI-81).
 
-routes.py hands it requests that gate 1 has let in. Gate 2 says whose log, and with which documents; what is
-found goes through audit/views.py, and that it was read is itself on record before it is sent. Nothing here
+Gate 2 says whose log, and with which documents; what is found goes through audit/views.py, and that it was
+read is itself on record before it is sent. Nothing here
 writes, changes or deletes an event: they come from the node's own deeds alone.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlencode
-
-import falcon
-import orjson
+from urllib.parse import urlencode
 
 from xds.access.gate import Access
+from xds.access.policy import Action
 from xds.audit.event import instant, person_of
 from xds.audit.facts import Deed, Query, Subject, for_each_patient
-from xds.audit.search import Event, Found, Page, Scope, Search, find, read
+from xds.audit.search import Event, Found, Page, Scope, Search, Unusable, find, read
 from xds.audit.trail import Trail
 from xds.audit.views import Documents, View, named, shown
-from xds.errors import sender
+from xds.fhir.interaction import Answer, Interaction, Request
+from xds.fhir.outcomes import Issue, Refused
 from xds.metadata.confidentiality import Restriction
 from xds.registry.objects import locate, looking_at
-from xds.registry.registry import Registry
 from xds.registry.sight import Sight, open_among
 from xds.security.caller import Caller, CallerKind
-from xds.store.database import Database
+from xds.transactions.transaction import Node, always
 
-#: A search in a body; a URL is bounded by the server.
-MOST_BYTES: Final = 64 * 1024
-_FORM: Final = "application/x-www-form-urlencoded"
 _OID: Final = "urn:oid:"
 _UUID: Final = "urn:uuid:"
 _KNOWN: Final = looking_at()
-
-
-class NotThere(Exception):
-    """No event of this id, or none that is for this reader."""
-
-
-class MethodNotAllowed(Exception):
-    """There is another method for it: an event is never changed or deleted."""
-
-    def __init__(self, allowed: str) -> None:
-        super().__init__()
-        self.allowed = allowed
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,126 +58,125 @@ def reader_of(caller: Caller | None, access: Access) -> Reader:
     return Reader(View.OWN, Scope(pids, person_of(caller)), access, own)
 
 
-class AuditEvents:
-    """The resource type. `may` is gate 2: what a caller may read, or RegistryFailure; `base` is [base]."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A search of the log; `one`: by the id of an event, which must be there."""
 
-    def __init__(
-        self,
-        database: Database,
-        registry: Registry,
-        may: Callable[[Caller | None, Trail], Access],
-        base: str,
-    ) -> None:
-        self._database = database
-        self._registry = registry
-        self._may = may
-        self._address = f"{base}/AuditEvent"
+    search: Search
+    parameters: Sequence[tuple[str, str]]
+    one: bool
+    address: str
 
-    def answer(self, req: falcon.Request, rest: Sequence[str], trail: Trail) -> bytes:
-        """The answer to a request for `AuditEvent/…rest`.
 
-        Raises RegistryFailure, Unusable, NotThere, MethodNotAllowed and Fault.
-        """
-        trail.context.number = "ITI-81"
-        posted = list(rest) == ["_search"]
-        if req.method != ("POST" if posted else "GET"):
-            raise MethodNotAllowed("POST" if posted else "GET")
-        if len(rest) > 1:
-            raise NotThere
-        parameters = parse_qsl(req.query_string, keep_blank_values=True)
-        if posted:
-            parameters += _form(req)
-        one = rest[0] if rest and not posted else ""
-        text = f"{req.method} {'/'.join((self._address, *rest))}"
-        if not one:
-            text += f"?{urlencode(parameters)}"
-        trail.context.subject = Subject(query=Query(id="", name="Security Audit Log", text=text.encode()))
-        return orjson.dumps(self._one(one, trail) if one else self._page(parameters, trail))
+def read_search(node: Node, request: Request) -> Asked:
+    """What a search asks. Raises Refused."""
+    return Asked(_read(request.parameters), request.parameters, False, f"{request.place.base}/AuditEvent")
 
-    def _page(self, parameters: Sequence[tuple[str, str]], trail: Trail) -> dict[str, Any]:
-        search = read(parameters)
-        reader = reader_of(trail.context.caller, self._may(trail.context.caller, trail))
-        page = self._find(search, reader)
-        events = [each.event for each in page.found]
-        self._tell(page.found, reader, trail)
-        bundle: dict[str, Any] = {
-            "resourceType": "Bundle",
-            "type": "searchset",
-            "link": self._links(parameters, page),
-        }
-        if events:
-            bundle["entry"] = [
-                {
-                    "fullUrl": f"{self._address}/{each['id']}",
-                    "resource": each,
-                    "search": {"mode": "match"},
-                }
-                for each in events
-            ]
-        return bundle
 
-    def _one(self, event_id: str, trail: Trail) -> Event:
-        search = read([("_id", event_id)])
-        reader = reader_of(trail.context.caller, self._may(trail.context.caller, trail))
-        page = self._find(search, reader)
-        if not page.found:
-            raise NotThere
-        self._tell(page.found, reader, trail)
-        return page.found[0].event
+def read_one(node: Node, request: Request) -> Asked:
+    """The search for one event."""
+    (own,) = request.ids
+    return Asked(_read([("_id", own)]), (), True, f"{request.place.base}/AuditEvent")
 
-    def _find(self, search: Search, reader: Reader) -> Page:
-        if reader.view is View.ALL:
-            return find(self._database, search, reader.scope)
 
-        def project(events: Sequence[Event]) -> list[Event | None]:
-            documents = self._documents(events, reader)
-            return [shown(each, reader.view, documents, reader.own) for each in events]
+def _read(parameters: Sequence[tuple[str, str]]) -> Search:
+    try:
+        return read([each for each in parameters if each[0] not in _OF_ANSWERS])
+    except Unusable as error:
+        names = " ".join(sorted({each.parameter for each in error.problems}))
+        raise Refused(400, Issue("invalid", str(error)), reason=f"cannot be read: {names}") from None
 
-        return find(self._database, search, reader.scope, project)
 
-    def _documents(self, events: Sequence[Event], reader: Reader) -> Documents:
-        """What the reader's own visibility, that of every read, says of the documents in these events."""
-        visibility = reader.access.visibility
-        single, listed = named(events)
-        uuids = {each: _bytes(each.removeprefix(_UUID)) for each in single if each.startswith(_UUID)}
-        uuids |= {each: _bytes(each) for each in listed}
-        unique_ids = {each: each.removeprefix(_OID) for each in single if each not in uuids}
-        sight = self._registry.sight(list(unique_ids.values()), visibility)
-        owners = self._registry.owners(list(unique_ids.values()))
-        asked = {uuid for uuid in uuids.values() if uuid is not None}
-        with self._database.read() as connection:
-            opened = open_among(connection, visibility, asked)
-            known = locate(connection, _KNOWN, asked).keys()
-        rule = reader.access.decision.rule if reader.access.decision is not None else None
-        return Documents(
-            opened=frozenset(
-                {each for each, own in unique_ids.items() if sight[own] is Sight.OPEN and own in owners}
-                | {each for each, own in uuids.items() if own in opened and own in known}
-            ),
-            known=frozenset(
-                {each for each, own in unique_ids.items() if own in owners}
-                | {each for each, own in uuids.items() if own in known}
-            ),
-            hidden=Restriction(0) if rule is None else rule.hides | rule.hides_all | rule.delays | rule.masks,
+#: Parameters of the answer's form, which routes.py has read.
+_OF_ANSWERS: Final = frozenset(("_format", "_pretty"))
+
+
+def answer(node: Node, asked: Asked, access: Access, trail: Trail) -> Answer:
+    """The event, or a page of them."""
+    reader = reader_of(trail.context.caller, access)
+    page = _find(node, asked.search, reader)
+    if asked.one and not page.found:
+        raise Refused(
+            404, Issue("not-found", "There is nothing of this id for you here."), reason="not-found"
         )
+    _tell(page.found, reader, trail)
+    events = [each.event for each in page.found]
+    if asked.one:
+        return Answer(events[0])
+    bundle: dict[str, Any] = {
+        "resourceType": "Bundle",
+        "type": "searchset",
+        "link": _links(asked, page),
+    }
+    if events:
+        bundle["entry"] = [
+            {
+                "fullUrl": f"{asked.address}/{each['id']}",
+                "resource": each,
+                "search": {"mode": "match"},
+            }
+            for each in events
+        ]
+    return Answer(bundle)
 
-    def _tell(self, found: Sequence[Found], reader: Reader, trail: Trail) -> None:
-        """On record with each patient whose log was read."""
-        pids = [each.pid for each in found if each.pid] or list(trail.patients)
-        if reader.view is not View.ALL and trail.patients:
-            pids = list(trail.patients)
-        trail.seen(*for_each_patient(Deed(objects=len(found)), pids))
 
-    def _links(self, parameters: Sequence[tuple[str, str]], page: Page) -> list[dict[str, str]]:
-        kept = [(name, value) for name, value in parameters if name != "cursor"]
-        if len(kept) == len(parameters):
-            # What is written meanwhile, by reading too, is no page of this search.
-            kept.append(("date", f"lt{instant(time.time_ns() // 1000)}"))
-        links = [{"relation": "self", "url": f"{self._address}?{urlencode(parameters)}"}]
-        if page.following is not None:
-            following = urlencode([*kept, ("cursor", page.following)])
-            links.append({"relation": "next", "url": f"{self._address}?{following}"})
-        return links
+def _find(node: Node, search: Search, reader: Reader) -> Page:
+    if reader.view is View.ALL:
+        return find(node.database, search, reader.scope)
+
+    def project(events: Sequence[Event]) -> list[Event | None]:
+        documents = _documents(node, events, reader)
+        return [shown(each, reader.view, documents, reader.own) for each in events]
+
+    return find(node.database, search, reader.scope, project)
+
+
+def _documents(node: Node, events: Sequence[Event], reader: Reader) -> Documents:
+    """What the reader's own visibility, that of every read, says of the documents in these events."""
+    visibility = reader.access.visibility
+    single, listed = named(events)
+    uuids = {each: _bytes(each.removeprefix(_UUID)) for each in single if each.startswith(_UUID)}
+    uuids |= {each: _bytes(each) for each in listed}
+    unique_ids = {each: each.removeprefix(_OID) for each in single if each not in uuids}
+    sight = node.registry.sight(list(unique_ids.values()), visibility)
+    owners = node.registry.owners(list(unique_ids.values()))
+    asked = {uuid for uuid in uuids.values() if uuid is not None}
+    with node.database.read() as connection:
+        opened = open_among(connection, visibility, asked)
+        known = locate(connection, _KNOWN, asked).keys()
+    rule = reader.access.decision.rule if reader.access.decision is not None else None
+    return Documents(
+        opened=frozenset(
+            {each for each, own in unique_ids.items() if sight[own] is Sight.OPEN and own in owners}
+            | {each for each, own in uuids.items() if own in opened and own in known}
+        ),
+        known=frozenset(
+            {each for each, own in unique_ids.items() if own in owners}
+            | {each for each, own in uuids.items() if own in known}
+        ),
+        hidden=Restriction(0) if rule is None else rule.hides | rule.hides_all | rule.delays | rule.masks,
+    )
+
+
+def _tell(found: Sequence[Found], reader: Reader, trail: Trail) -> None:
+    """On record with each patient whose log was read."""
+    pids = [each.pid for each in found if each.pid] or list(trail.patients)
+    if reader.view is not View.ALL and trail.patients:
+        pids = list(trail.patients)
+    trail.seen(*for_each_patient(Deed(objects=len(found)), pids))
+
+
+def _links(asked: Asked, page: Page) -> list[dict[str, str]]:
+    parameters = asked.parameters
+    kept = [(name, value) for name, value in parameters if name != "cursor"]
+    if len(kept) == len(parameters):
+        # What is written meanwhile, by reading too, is no page of this search.
+        kept.append(("date", f"lt{instant(time.time_ns() // 1000)}"))
+    links = [{"relation": "self", "url": f"{asked.address}?{urlencode(parameters)}"}]
+    if page.following is not None:
+        following = urlencode([*kept, ("cursor", page.following)])
+        links.append({"relation": "next", "url": f"{asked.address}?{following}"})
+    return links
 
 
 def _bytes(digits: str) -> bytes | None:
@@ -205,15 +187,27 @@ def _bytes(digits: str) -> bytes | None:
     return found if len(found) == 16 else None
 
 
-def _form(req: falcon.Request) -> list[tuple[str, str]]:
-    if (req.content_type or "").partition(";")[0].strip().lower() != _FORM:
-        raise sender(f"A search in a body has the Content-Type {_FORM}.")
-    if (req.content_length or 0) > MOST_BYTES:
-        raise sender("The search is too long.")
-    data = req.bounded_stream.read(MOST_BYTES + 1)
-    if len(data) > MOST_BYTES:
-        raise sender("The search is too long.")
-    try:
-        return parse_qsl(data.decode("ascii"), keep_blank_values=True)
-    except ValueError:
-        raise sender("The search is not a form.") from None
+def _about(request: Request) -> Subject:
+    text = f"{request.method} {request.url}"
+    if not request.ids:
+        text += f"?{urlencode(request.parameters)}"
+    return Subject(query=Query(id="", name="Security Audit Log", text=text.encode()))
+
+
+INTERACTIONS: Final = tuple(
+    Interaction(
+        number="ITI-81",
+        method=method,
+        path=path,
+        code=code,
+        about=_about,
+        read=read_,
+        asks=always(Action.READ_LOG),
+        do=answer,
+    )
+    for method, path, code, read_ in (
+        ("GET", "AuditEvent", "search-type", read_search),
+        ("POST", "AuditEvent/_search", "search-type", read_search),
+        ("GET", "AuditEvent/{id}", "read", read_one),
+    )
+)

@@ -16,7 +16,9 @@ import orjson
 
 from xds.errors import Fault, FaultCode, sender
 from xds.fhir.json_sieve import JsonSieve
+from xds.fhir.r4.xml import from_xml
 from xds.fhir.sieve import Sieve
+from xds.fhir.xml_sieve import XmlSieve
 from xds.transport import mime
 from xds.transport.limits import Limits
 from xds.transport.mime import CHUNK, Readable, TooLarge, media_type, too_large
@@ -97,6 +99,8 @@ def _received(
                 raise too_large("The body", "total_bytes", limits.total_bytes)
             sieve.feed(piece)
         sieve.close()
+        if not sieve.root or sieve.root.isspace():
+            raise sender("The body is empty: send one FHIR resource.")
         return Received(found.read(sieve.root), {**staged, **sieve.staged})
     except BaseException:
         sieve.discard()
@@ -124,8 +128,6 @@ def _not_json(text: bytearray, error: orjson.JSONDecodeError) -> Fault:
         return sender(
             "The body begins with a byte order mark, which JSON forbids (RFC 8259, 8.1): leave it out."
         )
-    if not text.strip():
-        return sender("The body is empty: send one FHIR resource.")
     return sender(
         f"The body is not JSON at line {error.lineno}, column {error.colno}, "
         "counted without the base64 of its documents."
@@ -146,10 +148,21 @@ def _check_levels(resource: dict[str, Any]) -> None:
     raise sender(f"The JSON is nested deeper than {MOST_LEVELS} levels.")
 
 
+def _from_xml(text: bytearray) -> dict[str, Any]:
+    # The parser reads UTF-16 as well, in which no document was looked for.
+    if text.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\x00" in text[:2]:
+        raise Fault(FaultCode.SENDER, "The XML is in UTF-16: send UTF-8.", status=415)
+    return from_xml(bytes(text))
+
+
 _JSON: Final = _Format(JsonSieve, _from_json)
+_XML: Final = _Format(XmlSieve, _from_xml)
 _FORMATS: Final[Mapping[str, _Format]] = {
     "application/fhir+json": _JSON,
     "application/json": _JSON,
+    "application/fhir+xml": _XML,
+    "application/xml": _XML,
+    "text/xml": _XML,
 }
 
 

@@ -1,6 +1,6 @@
-"""Everything under /fhir: gate 1 first, then the resource that was asked for.
+"""Everything under /fhir: which interaction a request is for, and how its answer goes out.
 
-app.py mounts it as one sink, so that no address below /fhir can be reached beside the gate but `metadata`,
+app.py mounts it as one sink, so that no address below /fhir can be reached beside the gates but `metadata`,
 which tells what there is. What cannot be answered is an OperationOutcome, and on record as what is answered.
 """
 
@@ -8,56 +8,87 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Final
+from urllib.parse import parse_qsl
 
 import falcon
-import orjson
 
-from xds.audit.search import Unusable
 from xds.audit.trail import Trail
-from xds.errors import Denied, Fault, RegistryFailure
-from xds.fhir.audit_events import AuditEvents, MethodNotAllowed, NotThere
+from xds.errors import Denied, Fault, FaultCode, RegistryFailure, sender
+from xds.fhir import body
 from xds.fhir.capability import statement
 from xds.fhir.gate import http_request, refusal
-from xds.fhir.outcomes import MEDIA_TYPE, outcome
+from xds.fhir.interaction import Answer, Interaction, Options, Request, matched
+from xds.fhir.negotiation import Form, content_type, form_of, packed, written
+from xds.fhir.outcomes import Issue, Refused, outcome, refused
 from xds.security.denials import Oauth
-from xds.security.gate import FhirGate
+from xds.security.gate import FhirGate, HttpRequest
 from xds.store.trouble import is_busy, no_room
-from xds.transport.endpoint import trace
-from xds.transport.message import new_reference
+from xds.transport.endpoint import DRAIN_SECONDS, Outgoing, trace
+from xds.transport.limits import Limits
+from xds.transport.message import Discardable, new_reference
+from xds.transport.staged import StagingFolder
+from xds.transport.timed import ReceiverClock, TimedStream
 
 log = logging.getLogger("xds")
 
 BASE: Final = "/fhir"
+#: A search in a body; a URL is bounded by the server.
+MOST_BYTES: Final = 64 * 1024
+_FORM: Final = "application/x-www-form-urlencoded"
+_STATUSES: Final = {413: "too-long", 415: "not-supported"}
+
+
+@dataclass(slots=True)
+class _Files:
+    """What was staged for one request, and is removed at its end."""
+
+    adopted: list[Discardable] = field(default_factory=list)
+
+    def discard(self) -> None:
+        while self.adopted:
+            self.adopted.pop().discard()
 
 
 class FhirBase:
     """The sink of /fhir.
 
-    `public_url` is the node's own scheme and authority as its clients know it: DPoP proofs are for that URL,
-    and never for what a Host header says. Without a gate (access.ticket = none) everybody is let in.
-    `begin` opens the trail of a request; `resources` answer by the name of their type.
+    `who_asks` is gate 1 alone, for what leads nowhere; `run` takes an interaction through all gates, and has
+    the request read behind the first. Without
+    a gate (access.ticket = none) everybody is let in. `public_url` is the node's own scheme and authority as
+    its clients know it: DPoP proofs are for that URL, and never for what a Host header says. `begin` opens
+    the trail of a request.
     """
 
     def __init__(
         self,
         gate: FhirGate | None,
-        public_url: str,
+        who_asks: Callable[[HttpRequest, Trail], object],
+        run: Callable[[Interaction, HttpRequest, Callable[[], Request], Trail], Answer],
+        interactions: Sequence[Interaction],
         begin: Callable[[falcon.Request], Trail],
-        resources: Mapping[str, AuditEvents],
+        public_url: str,
+        options: Options,
+        limits: Limits,
+        staging: StagingFolder,
     ) -> None:
         self._gate = gate
-        self._public_url = public_url.rstrip("/")
+        self._who_asks = who_asks
+        self._run = run
+        self._interactions = interactions
         self._begin = begin
-        self._resources = resources
-        self._statement = orjson.dumps(statement(f"{self._public_url}{BASE}"))
+        self._public_url = public_url.rstrip("/")
+        self._options = options
+        self._limits = limits
+        self._staging = staging
+        self._statement = statement(options.place.base)
 
     def __call__(self, req: falcon.Request, resp: falcon.Response, **_: str) -> None:
         """Answer one request."""
-        resp.content_type = MEDIA_TYPE
-        if req.method == "GET" and req.path == f"{BASE}/metadata":
-            resp.data = self._statement
+        if req.method in ("GET", "HEAD") and req.path == f"{BASE}/metadata":
+            self._tell(req, resp)
             return
         resp.set_header("Cache-Control", "no-store")
         trail = self._begin(req)
@@ -68,83 +99,202 @@ class FhirBase:
         finally:
             trail.close()
 
-    def _answer(self, req: falcon.Request, resp: falcon.Response, trail: Trail) -> None:
-        started, reference = time.perf_counter(), trail.context.reference
-        detail = ""
+    def _tell(self, req: falcon.Request, resp: falcon.Response) -> None:
+        form, told = Form.JSON, self._statement
         try:
-            kind, *rest = req.path.removeprefix(BASE).strip("/").split("/")
-            resource = self._resources.get(kind)
-            # The path may hold anything: it is on record as far as there is such a resource.
-            trail.context.number, trail.context.endpoint = (
-                ("", BASE) if resource is None else ("ITI-81", f"{BASE}/{kind}")
+            form = _form(req)
+        except Refused as error:
+            resp.status, told = error.status, outcome(error.issues)
+        resp.content_type, resp.data = content_type(form), written(form, told)
+
+    def _answer(self, req: falcon.Request, resp: falcon.Response, trail: Trail) -> None:
+        started, reference, files = time.perf_counter(), trail.context.reference, _Files()
+        stream = TimedStream(req.stream.read, self._limits, req.content_length)
+        form, detail = Form.JSON, ""
+
+        def done(trouble: str = "") -> None:
+            files.discard()
+            caller = trail.context.caller
+            log.info(
+                "%s endpoint=%s%s status=%s ms=%.1f in=%d%s%s%s",
+                reference,
+                BASE,
+                f" {trail.context.number}" if trail.context.number else "",
+                resp.status,
+                (time.perf_counter() - started) * 1000,
+                stream.count,
+                f" kind={caller.kind} issuer={caller.issuer}" if caller else "",
+                detail,
+                trouble and f" {trouble}",
             )
-            if self._gate is not None:
-                caller = self._gate.caller(http_request(req, self._public_url))
-                trail.context.caller = caller
-                detail = f" kind={caller.kind} issuer={caller.issuer}"
-            if resource is None:
-                trail.refused_for("not-supported")
-                resp.status = 404
-                resp.data = outcome("not-supported", "There is no such resource here.", reference)
-            else:
-                resp.data = resource.answer(req, rest, trail)
-        except NotThere:
-            trail.refused_for("not-found")
-            resp.status = 404
-            resp.data = outcome("not-found", "There is nothing of this id for you here.", reference)
-        except MethodNotAllowed as error:
-            trail.refused_for("not-supported")
-            resp.status = 405
-            resp.set_header("Allow", error.allowed)
-            resp.data = outcome("not-supported", "This cannot be done with the resource.", reference)
-        except Unusable as error:
-            trail.refused_for(
-                f"cannot be read: {' '.join(sorted({each.parameter for each in error.problems}))}"
-            )
-            resp.status = 400
-            resp.data = outcome("invalid", str(error), reference)
-        except Fault as fault:
-            trail.refused_for("cannot be read")
-            resp.status = 400
-            resp.data = outcome("invalid", fault.reason, reference)
-        except RegistryFailure as failure:
-            trail.refused(failure.errors)
-            resp.status = 403
-            text = " ".join(f"{each.context} [{each.rule}]" for each in failure.errors)
-            resp.data = outcome("forbidden", text, reference)
-            detail += f" refused {' '.join(each.rule for each in failure.errors)}"
-        except Denied as denial:
-            trail.denied(denial.rule)
-            assert self._gate is not None
-            told = refusal(denial, self._gate)
-            resp.status = told.status
-            for each in told.challenges:
-                resp.append_header("WWW-Authenticate", each)
-            issue = "forbidden" if told.code is Oauth.INSUFFICIENT_SCOPE else "login"
-            resp.data = outcome(issue, told.meaning, reference)
-            detail = f" denied {denial.rule} {denial.sentence}"
+
+        try:
+            interaction, ids = self._find(req, trail)
+            form, unacceptable = _form_or_not(req)
+
+            def received() -> Request:
+                if unacceptable is not None:
+                    raise unacceptable
+                return self._request(req, stream, ids, files, reference)
+
+            answer = self._run(interaction, http_request(req, self._public_url), received, trail)
         except Exception as error:
-            busy = is_busy(error) or bool(no_room(error))
-            if busy:
-                trail.refused_for("node-busy")
-            else:
-                trail.fault(type(error).__name__)
-            resp.status = 503 if busy else 500
-            if busy:
-                resp.set_header("Retry-After", "1")
-                resp.data = outcome(
-                    "transient", "The node is busy or full: send the request again.", reference
-                )
-            else:
-                log.error("%s endpoint=/fhir failed\n%s", reference, trace(error))
-                resp.data = outcome("exception", "The node could not process the request.", reference)
-        log.info(
-            "%s endpoint=/fhir status=%s ms=%.1f%s",
-            reference,
-            resp.status,
-            (time.perf_counter() - started) * 1000,
-            detail,
+            failed = self._failed(error, trail, reference)
+            if isinstance(error, Denied):
+                detail = f" denied {error.rule} {error.sentence}"
+            elif isinstance(error, RegistryFailure):
+                detail = f" refused {' '.join(each.rule for each in error.errors)}"
+            answer = Answer(outcome(failed.issues, reference), failed.status, failed.headers)
+            stream.drain(DRAIN_SECONDS)
+        self._send(req, resp, answer, form, done)
+
+    def _send(
+        self,
+        req: falcon.Request,
+        resp: falcon.Response,
+        answer: Answer,
+        form: Form,
+        done: Callable[[str], None],
+    ) -> None:
+        resp.status = answer.status
+        for name, value in answer.headers.items():
+            for each in value.split("\n"):
+                resp.append_header(name, each) if name == "WWW-Authenticate" else resp.set_header(name, each)
+        if answer.raw is not None:
+            resp.content_type = answer.raw.content_type
+            resp.content_length = answer.raw.size
+            if req.method == "HEAD":
+                done("")
+                return
+            clock = ReceiverClock(self._limits.idle_seconds)
+            resp.stream = Outgoing(answer.raw.chunks(), done, answer.headers.get("ETag", ""), clock)
+            return
+        resp.content_type = content_type(form)
+        resp.set_header("Vary", "Accept, Accept-Encoding")
+        if answer.resource is not None:
+            data = written(form, answer.resource)
+            small = packed(data, req.get_header("Accept-Encoding", default=""))
+            if small is not None:
+                resp.set_header("Content-Encoding", "gzip")
+            resp.data = data if small is None else small
+        done("")
+
+    def _find(self, req: falcon.Request, trail: Trail) -> tuple[Interaction, tuple[str, ...]]:
+        """The interaction of a request and the ids in its path. Raises Refused, after gate 1."""
+        path = req.path.removeprefix(BASE).strip("/")
+        method = "GET" if req.method == "HEAD" else req.method
+        here = [(each, ids) for each in self._interactions if (ids := matched(each.path, path)) is not None]
+        # A name in the path goes before an id: _search is nobody's.
+        here.sort(key=lambda each: len(each[1]))
+        here = [each for each in here if len(each[1]) == len(here[0][1])]
+        trail.context.endpoint = BASE
+        if here:
+            # The path may hold anything: it is on record as far as there is such a resource.
+            first = here[0][0]
+            trail.context.number, trail.context.endpoint = first.number, f"{BASE}/{first.kind}".rstrip("/")
+        for interaction, ids in here:
+            if interaction.method == method:
+                trail.context.number = interaction.number
+                return interaction, ids
+        self._who_asks(http_request(req, self._public_url), trail)
+        if not here:
+            raise Refused(
+                404, Issue("not-supported", "There is no such resource here."), reason="not-supported"
+            )
+        raise Refused(
+            405,
+            Issue("not-supported", "This cannot be done with the resource."),
+            headers={"Allow": ", ".join(sorted({each.method for each, _ in here}))},
+            reason="not-supported",
         )
+
+    def _request(
+        self, req: falcon.Request, stream: TimedStream, ids: tuple[str, ...], files: _Files, reference: str
+    ) -> Request:
+        parameters = parse_qsl(req.query_string, keep_blank_values=True)
+        headers = {name.lower(): value for name, value in req.headers.items()}
+        if headers.get("content-encoding", "identity").lower() != "identity":
+            raise Fault(
+                FaultCode.SENDER, "The body is compressed: send it without Content-Encoding.", status=415
+            )
+        path = req.path.removeprefix(BASE).strip("/")
+        if req.method == "POST" and path.endswith("_search"):
+            parameters += _posted(req, stream)
+
+        def received() -> body.Received:
+            found = body.receive(stream, req.content_type or "", self._limits, self._staging)
+            files.adopted.append(found)
+            return found
+
+        return Request(
+            method=req.method,
+            path=path,
+            parameters=parameters,
+            headers=headers,
+            options=self._options,
+            reference=reference,
+            body=received,
+            adopt=files.adopted.append,
+            ids=ids,
+        )
+
+    def _failed(self, error: Exception, trail: Trail, reference: str) -> Refused:
+        """How an error is answered; it is put on record here."""
+        if isinstance(error, Refused):
+            trail.refused_for(str(error))
+            return error
+        if isinstance(error, RegistryFailure):
+            trail.refused(error.errors)
+            return refused(error.errors)
+        if isinstance(error, Denied):
+            trail.denied(error.rule)
+            assert self._gate is not None
+            told = refusal(error, self._gate)
+            code = "forbidden" if told.code is Oauth.INSUFFICIENT_SCOPE else "login"
+            headers = {"WWW-Authenticate": "\n".join(told.challenges)}
+            return Refused(told.status, Issue(code, told.meaning), headers=headers)
+        if isinstance(error, Fault):
+            trail.refused_for("cannot be read")
+            status = 400 if error.status == 500 else error.status
+            return Refused(status, Issue(_STATUSES.get(status, "structure"), error.reason))
+        if full := no_room(error) or is_busy(error):
+            trail.refused_for("node-busy")
+            text = "The node is busy or full: send the request again."
+            return Refused(503, Issue("transient", text), headers={"Retry-After": "1"}, reason=str(full))
+        trail.fault(type(error).__name__)
+        log.error("%s endpoint=%s failed\n%s", reference, BASE, trace(error))
+        return Refused(500, Issue("exception", "The node could not process the request."))
+
+
+def _form(req: falcon.Request) -> Form:
+    parameters = dict(parse_qsl(req.query_string))
+    accept = req.get_header("Accept", default="")
+    if "/Binary/" in req.path:
+        # What is accepted is the document; an outcome in its place is readable all the same.
+        return Form.XML if "application/fhir+xml" in accept else Form.JSON
+    return form_of(accept, parameters.get("_format", ""), parameters.get("fhirVersion", ""))
+
+
+def _form_or_not(req: falcon.Request) -> tuple[Form, Refused | None]:
+    """The form of the answer; and why it cannot be had, of which JSON tells."""
+    try:
+        return _form(req), None
+    except Refused as error:
+        return Form.JSON, error
+
+
+def _posted(req: falcon.Request, stream: TimedStream) -> list[tuple[str, str]]:
+    if (req.content_type or "").partition(";")[0].strip().lower() != _FORM:
+        raise sender(f"A search in a body has the Content-Type {_FORM}.")
+    data = b""
+    while piece := stream.read():
+        data += piece
+        if len(data) > MOST_BYTES:
+            raise sender("The search is too long.")
+    try:
+        return parse_qsl(data.decode("ascii"), keep_blank_values=True)
+    except ValueError:
+        raise sender("The search is not a form.") from None
 
 
 def _request_id(req: falcon.Request) -> str:

@@ -196,10 +196,10 @@ class SoapEndpoint(Generic[W]):
             if size is not None:
                 resp.content_length = size
             clock = ReceiverClock(self._limits.idle_seconds)
-            resp.stream = _Outgoing(chunks, lambda trouble: done(200, trouble), reference, clock)
+            resp.stream = Outgoing(chunks, lambda trouble: done(200, trouble), reference, clock)
 
 
-class _Outgoing:
+class Outgoing:
     """A streamed answer that ends exactly once: when it is sent, fails, or the receiver goes away."""
 
     __slots__ = ("_chunks", "_clock", "_done", "_reference")

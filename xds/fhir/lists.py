@@ -1,0 +1,199 @@
+"""List: submission sets and folders, found (ITI-66) and read.
+
+Both are searched in the registry with the caller's visibility; their entries are the members that the caller
+sees. A deprecated folder is `retired`, which is what R4 has in the place of superseded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from xds.access.gate import Access
+from xds.access.policy import Action
+from xds.audit.trail import Trail
+from xds.errors import DataTypeError
+from xds.fhir import bundles, mapping
+from xds.fhir import parameters as p
+from xds.fhir.document_references import (
+    about_one,
+    by_id,
+    check_communities,
+    check_id,
+    named_patient,
+    not_there,
+    patient_of_search,
+    seen,
+    version_headers,
+)
+from xds.fhir.interaction import Answer, Interaction, Json, Request, query_text
+from xds.fhir.mapping import FOLDER, LIST_STATUSES, LIST_TYPES, SUBMISSION_SET, Relation, resource_id
+from xds.fhir.outcomes import Issue, Refused
+from xds.fhir.parameters import Given, Parameter
+from xds.metadata import names
+from xds.metadata.entries import folder, submission_set
+from xds.registry.registry import Page
+from xds.registry.search import Term
+from xds.registry.view import Visibility
+from xds.store import schema
+from xds.store.keys import uuid_urn
+from xds.transactions.transaction import Node, always
+
+_R4: Final = "http://hl7.org/fhir/SearchParameter/"
+_MHD: Final = "https://profiles.ihe.net/ITI/MHD/SearchParameter/"
+_KINDS: Final = {SUBMISSION_SET: schema.KIND_SUBMISSION_SET, FOLDER: schema.KIND_FOLDER}
+_CODE: Final = frozenset(("not",))
+_TEXT: Final = frozenset(("exact", "contains"))
+#: MHD's ITI-66 names the deprecated as a document's status does.
+_STATUSES: Final = {names.APPROVED: ("current",), names.DEPRECATED: ("retired", "superseded")}
+
+
+def _status(value: str, modifier: str) -> Sequence[str]:
+    for urn, words in _STATUSES.items():
+        if value.rpartition("|")[2] in words:
+            return (urn,)
+    raise DataTypeError(f"is one of: {', '.join(LIST_STATUSES.values())}")
+
+
+PARAMETERS: Final[dict[str, Parameter]] = {
+    each.name: each
+    for each in (
+        Parameter("_id", "token", "_id", p.resource_id, definition=f"{_R4}Resource-id"),
+        Parameter("_lastUpdated", "date", "_lastUpdated", p.moment(p.as_key)),
+        Parameter("patient", "reference", definition=f"{_R4}clinical-patient"),
+        Parameter("patient.identifier", "token"),
+        Parameter("code", "token", definition=f"{_R4}clinical-code"),
+        Parameter("status", "token", "status", _status, _CODE, f"{_R4}List-status"),
+        Parameter("identifier", "token", "identifier", p.any_id, definition=f"{_R4}clinical-identifier"),
+        Parameter("date", "date", "date", p.moment(p.as_dtm), definition=f"{_R4}clinical-date"),
+        Parameter(
+            "designationType", "token", "designationType", p.token, _CODE, f"{_MHD}List-DesignationType"
+        ),
+        Parameter("sourceId", "token", "sourceId", p.source_id, definition=f"{_MHD}List-SourceId"),
+        Parameter("source.given", "string", "source.given", p.text, _TEXT),
+        Parameter("source.family", "string", "source.family", p.text, _TEXT),
+        Parameter("targetCommunityIdList", "uri", definition=f"{_MHD}IHE-TargetCommunityIdList"),
+    )
+}
+#: What a folder does not have: of one, MHD has it that these are passed over.
+_OF_SETS: Final = ("sourceId", "source.")
+
+
+def _kinds(given: Given) -> Sequence[int]:
+    codes = given.others.get("code", ())
+    if not codes:
+        return tuple(_KINDS.values())
+    found = []
+    for each in codes:
+        system, _, code = each.rpartition("|")
+        if code in _KINDS and system in ("", LIST_TYPES):
+            found.append(_KINDS[code])
+    return found or (schema.KIND_SUBMISSION_SET,)
+
+
+def read_search(node: Node, request: Request) -> bundles.Asked:
+    """What a search asks; one by patient says which of the two kinds of List it is for."""
+    found = bundles.asked(node, request, PARAMETERS, _kinds, ("identifier", "_id"))
+    check_communities(node, found.given)
+    given = found.given
+    if (
+        given.pid
+        and "code" not in given.others
+        and not any(each.filter in ("identifier", "_id") for each in given.terms)
+    ):
+        raise Refused(400, Issue("required", f"code is {SUBMISSION_SET} or {FOLDER}."))
+    if len(given.others.get("code", ())) > 1:
+        raise Refused(400, Issue("value", f"code is one of {SUBMISSION_SET} and {FOLDER}."))
+    if (code := given.one("code")) and code.rpartition("|")[2] not in _KINDS:
+        # No List has another code: the search goes on, and nothing can fit it.
+        found = replace(
+            found, searches=tuple(replace(each, pid=each.pid, terms=(_NEVER,)) for each in found.searches)
+        )
+    return replace(
+        found,
+        searches=tuple(
+            replace(each, terms=tuple(t for t in each.terms if not t.filter.startswith(_OF_SETS)))
+            if each.kind == schema.KIND_FOLDER
+            else each
+            for each in found.searches
+        ),
+    )
+
+
+_NEVER: Final = Term("_id", ("",))
+
+
+def search(node: Node, asked: bundles.Asked, access: Access, trail: Trail) -> Answer:
+    """A page of Lists; without a code, of whichever kind has the ids."""
+    access.check_patients([asked.pid] if asked.pid else (), "patient")
+    for each in asked.searches:
+        page = node.registry.search(each, access.visibility)
+        kind = each.kind
+        if page.hits or page.total:
+            break
+    resources = lists(node, kind, page, access.visibility, asked.request)
+    seen(page, trail)
+    return Answer(bundles.searchset(asked, page, resources))
+
+
+def lists(node: Node, kind: int, page: Page, visibility: Visibility, request: Request) -> list[Json]:
+    """The resources of a page of one kind."""
+    members: dict[bytes, list[Relation]] = {}
+    for link in node.registry.links([each.entry_uuid for each in page.hits], (names.HAS_MEMBER,), visibility):
+        of = "List" if link.target_kind == schema.KIND_FOLDER else "DocumentReference"
+        members.setdefault(link.source, []).append(Relation(of, resource_id(uuid_urn(link.logical))))
+    found = []
+    for each, hit in bundles.objects_of(page):
+        of_it = bundles.registered(hit, members.get(hit.entry_uuid, ()))
+        found.append(
+            mapping.set_list(submission_set(each), of_it, request.place)
+            if kind == schema.KIND_SUBMISSION_SET
+            else mapping.folder_list(folder(each), of_it, request.place)
+        )
+    return found
+
+
+def one(node: Node, request: Request, access: Access, trail: Trail) -> Answer:
+    """The List of an id."""
+    for kind in _KINDS.values():
+        page = node.registry.search(by_id(kind, request.ids[0]), access.visibility)
+        if page.hits:
+            (resource,) = lists(node, kind, page, access.visibility, request)
+            seen(page, trail)
+            return Answer(resource, headers=version_headers(resource))
+    raise not_there()
+
+
+def _checked_id(node: Node, request: Request) -> Request:
+    check_id(request.ids[0])
+    return request
+
+
+INTERACTIONS: Final = (
+    *(
+        Interaction(
+            number="ITI-66",
+            method=method,
+            path=path,
+            code="search-type",
+            about=query_text("Find Document Lists"),
+            read=read_search,
+            asks=always(Action.READ_LIST),
+            patient=patient_of_search,
+            do=search,
+        )
+        for method, path in (("GET", "List"), ("POST", "List/_search"))
+    ),
+    Interaction(
+        number="ITI-66",
+        method="GET",
+        path="List/{id}",
+        code="read",
+        about=about_one,
+        read=_checked_id,
+        asks=always(Action.READ_LIST),
+        patient=named_patient,
+        do=one,
+    ),
+)
