@@ -68,6 +68,7 @@ _EXPORT: Final = ("110106", "Export")
 _RECORD: Final = ("110110", "Patient Record")
 _LOG_USED: Final = ("110101", "Audit Log Used")
 _SECURITY: Final = ("110113", "Security Alert")
+_REST: Final = ("rest", "RESTful Operation")
 AUTHENTICATION: Final = ("110114", "User Authentication")
 
 #: By IHE's number; PVK is the push of privacy settings. ITI TF-2 3.n.5, for whoever answers.
@@ -84,10 +85,17 @@ KINDS: Final[Mapping[str, Kind]] = {
     "ITI-57": Kind("Update Document Set", _IMPORT, "U"),
     "ITI-61": Kind("Register On-Demand Document Entry", _IMPORT, "C"),
     "ITI-62": Kind("Remove Metadata", _RECORD, "D"),
+    "ITI-65": Kind("Provide Document Bundle", _IMPORT, "C"),
+    "ITI-66": Kind("Find Document Lists", _REST, "E"),
+    "ITI-67": Kind("Find Document References", _REST, "E"),
+    "ITI-68": Kind("Retrieve Document", _REST, "R", gives=True),
     "ITI-80": Kind("Cross Gateway Document Provide", _IMPORT, "C"),
     "ITI-81": Kind("Retrieve ATNA Audit Event", _LOG_USED, "R", gives=True),
     "ITI-86": Kind("Remove Documents", _RECORD, "D"),
     "ITI-92": Kind("Restricted Update Document Set", _IMPORT, "U"),
+    "ITI-105": Kind("Simplified Publish", _REST, "C"),
+    "ITI-106": Kind("Generate Metadata", _REST, "C"),
+    "validate": Kind("Validation of a resource", _REST, "E"),
     "PVK": Kind("Privacy Setting", _RECORD, "U"),
     "privacy": Kind("Privacy Setting by an operator", _RECORD, "U"),
     "patients": Kind("Patient Identity by an operator", _RECORD, "U"),
@@ -168,7 +176,11 @@ def entry(node: Node, context: Context, deed: Deed) -> Entry:
     if extensions:
         event["extension"] = extensions
     code, display = AUTHENTICATION if not_let_in else kind.type
-    event["type"] = {"system": DCM, "code": code, "display": display}
+    event["type"] = {
+        "system": f"{TYPES}/audit-event-type" if code == _REST[0] else DCM,
+        "code": code,
+        "display": display,
+    }
     if subtypes := list(_subtypes(context, number, kind, not_let_in)):
         event["subtype"] = subtypes
     event["action"] = "E" if not_let_in else deed.action or kind.action
@@ -224,9 +236,22 @@ def _patient(pid: str) -> Json | None:
     return {"system": system(patient.authority), "value": patient.id}
 
 
+_INTERACTIONS: Final = "http://hl7.org/fhir/restful-interaction"
+#: What a transaction is in FHIR's own terms (MHD, audit profiles).
+_RESTFUL: Final = {
+    "ITI-66": "search",
+    "ITI-67": "search",
+    "ITI-68": "read",
+    "ITI-105": "create",
+    "ITI-106": "operation",
+}
+
+
 def _subtypes(context: Context, number: str, kind: Kind, not_let_in: bool) -> Iterator[Json]:
     if not_let_in:
         yield _XUA
+    if kind.type is _REST and not not_let_in and number in _RESTFUL:
+        yield {"system": _INTERACTIONS, "code": _RESTFUL[number]}
     if number.startswith(_IHE):
         yield {"system": EVENT_CODES, "code": number, "display": kind.name}
     elif number:

@@ -27,6 +27,7 @@ from xds.fhir.outcomes import Issue, Refused, refused
 from xds.metadata import names
 from xds.metadata.entries import document_entry
 from xds.metadata.model import DocumentEntry
+from xds.store.keys import uuid_urn
 from xds.transactions import iti43_retrieve_document_set as iti43
 from xds.transactions.rules import broken
 from xds.transactions.transaction import Node, always, log_refusal
@@ -179,8 +180,6 @@ def _part(headers: Mapping[str, str], etag: str, size: int | None) -> _Part | No
 
 def _as_resource(document: Attachment, logical: bytes, form: Form) -> Attachment:
     """The Binary resource with the document in base64, written as it is read."""
-    from xds.store.keys import uuid_urn
-
     own = resource_id(uuid_urn(logical))
     if form is Form.JSON:
         kind = document.content_type.replace("\\", "\\\\").replace('"', '\\"')

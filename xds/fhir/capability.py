@@ -61,7 +61,8 @@ def _resource(of: ResourceType) -> dict[str, Any]:
     if of.profiles:
         found["supportedProfile"] = list(of.profiles)
     found["documentation"] = of.documentation
-    found["interaction"] = _codes(of.interactions)
+    if codes := _codes(of.interactions):
+        found["interaction"] = codes
     found["versioning"] = "versioned" if of.versioned else "no-version"
     if of.parameters:
         found["searchParam"] = [_parameter(each) for each in of.parameters]

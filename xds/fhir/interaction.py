@@ -45,8 +45,8 @@ class Request:
     """One request, as it came.
 
     `parameters` are those of the URL, and of the body of a search that is posted. `ids` are the parts of the
-    path that stand for something, in order. `body` reads the resource in the body, once; `adopt` takes files
-    to be removed when the answer has been sent.
+    path that stand for something, in order. `body` reads the resource in the body, once, `patch` what is
+    none; `adopt` takes files to be removed when the answer has been sent.
     """
 
     method: str
@@ -56,6 +56,7 @@ class Request:
     options: Options
     reference: str
     body: Callable[[], Received]
+    patch: Callable[[], bytes]
     adopt: Callable[[Discardable], None]
     ids: tuple[str, ...] = ()
 

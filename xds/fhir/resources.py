@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from xds.audit import search
-from xds.fhir import audit_events, binaries, document_references, lists
+from xds.fhir import (
+    audit_events,
+    binaries,
+    changes,
+    document_references,
+    lists,
+    provide,
+    publish,
+    validate,
+)
 from xds.fhir.interaction import Interaction
 from xds.fhir.parameters import Parameter
 
@@ -75,7 +84,12 @@ TYPES: Final = (
     ResourceType(
         "DocumentReference",
         "A document's metadata (ITI-67). The id is that of all its versions; versionId is the version.",
-        document_references.INTERACTIONS,
+        (
+            *document_references.INTERACTIONS,
+            *publish.INTERACTIONS,
+            *changes.INTERACTIONS,
+            *(each for each in validate.INTERACTIONS if each.kind == "DocumentReference"),
+        ),
         tuple(document_references.PARAMETERS.values()),
         (f"{_MHD}Comprehensive.DocumentReference", f"{_MHD}Minimal.DocumentReference"),
         versioned=True,
@@ -95,6 +109,12 @@ TYPES: Final = (
         binaries.INTERACTIONS,
     ),
     ResourceType(
+        "Bundle",
+        "A submission of documents (ITI-65) is posted to [base]; here one is only validated.",
+        tuple(each for each in validate.INTERACTIONS if each.kind == "Bundle"),
+        profiles=(f"{_MHD}Comprehensive.ProvideBundle", f"{_MHD}Minimal.ProvideBundle"),
+    ),
+    ResourceType(
         "AuditEvent",
         "The access log (ITI-81). A citizen reads that of their own record, personnel their own deeds, a data"
         " controller all.",
@@ -103,6 +123,6 @@ TYPES: Final = (
     ),
 )
 #: Of no type: at [base] itself.
-SYSTEM: Final[tuple[Interaction, ...]] = ()
+SYSTEM: Final[tuple[Interaction, ...]] = provide.INTERACTIONS
 
 INTERACTIONS: Final = (*SYSTEM, *(each for type_ in TYPES for each in type_.interactions))

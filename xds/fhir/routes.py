@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -234,6 +235,7 @@ class FhirBase:
             options=self._options,
             reference=reference,
             body=received,
+            patch=partial(_short_body, stream, "The patch"),
             adopt=files.adopted.append,
             ids=ids,
         )
@@ -286,15 +288,20 @@ def _form_or_not(req: falcon.Request) -> tuple[Form, Refused | None]:
 def _posted(req: falcon.Request, stream: TimedStream) -> list[tuple[str, str]]:
     if (req.content_type or "").partition(";")[0].strip().lower() != _FORM:
         raise sender(f"A search in a body has the Content-Type {_FORM}.")
-    data = b""
-    while piece := stream.read():
-        data += piece
-        if len(data) > MOST_BYTES:
-            raise sender("The search is too long.")
+    data = _short_body(stream, "The search")
     try:
         return parse_qsl(data.decode("ascii"), keep_blank_values=True)
     except ValueError:
         raise sender("The search is not a form.") from None
+
+
+def _short_body(stream: TimedStream, what: str) -> bytes:
+    data = b""
+    while piece := stream.read():
+        data += piece
+        if len(data) > MOST_BYTES:
+            raise sender(f"{what} is too long.")
+    return data
 
 
 def _request_id(req: falcon.Request) -> str:

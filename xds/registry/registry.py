@@ -26,7 +26,7 @@ from xds.registry.prepare import Prepared, Reading, prepare, words_of
 from xds.registry.queries import MULTI_PATIENT_QUERIES, STORED_QUERIES
 from xds.registry.queries.parameters import Shape, read, values
 from xds.registry.register import register
-from xds.registry.remove import remove
+from xds.registry.remove import going_with, is_registered, remove
 from xds.registry.rows import LISTED
 from xds.registry.rules import broken
 from xds.registry.search import KEY, LOGICAL, MOST_LINKS, VERSION, Link, Search, Searches
@@ -219,6 +219,15 @@ class Registry:
         Raises RegistryFailure (remove.remove).
         """
         return remove(connection, ids, visibility)
+
+    def remove_document(
+        self, connection: Connection, logical: bytes, unique_id: str, visibility: Visibility
+    ) -> tuple[Mapping[str, Mapping[str, Restriction]], bool]:
+        """Remove a document with all that is about it alone, as `remove`; and whether an entry still has its
+        uniqueId, so that its bytes must stay.
+        """
+        removed = remove(connection, going_with(connection, logical), visibility)
+        return removed, is_registered(connection, unique_id)
 
     def owners_of_objects(self, ids: Sequence[str]) -> tuple[str, ...]:
         """The patients (CX texts) of these entryUUIDs, as far as they are there."""

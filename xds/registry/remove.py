@@ -32,10 +32,11 @@ from xds.registry.objects import (
 )
 from xds.registry.owners import pids_of
 from xds.registry.prepare import ASSOCIATION_TYPES, HAS_MEMBER
+from xds.registry.queries.matches import document_unique_id
 from xds.registry.rules import broken
 from xds.registry.sight import open_among
 from xds.registry.view import Visibility
-from xds.store.keys import uuid_urn
+from xds.store.keys import unique_id_key, uuid_urn
 from xds.store.schema import association, document_entry, listed_code, submission_set, uid_claim
 
 #: Without these its source would no longer say what it was made from. A replacement or addendum stands alone.
@@ -90,6 +91,45 @@ def remove(
     for uuid, each in going.items():
         removed.setdefault(pids[each.patient_pk], {})[uuid_urn(uuid)] = Restriction(each.restrictions)
     return removed
+
+
+def going_with(connection: Connection, logical: bytes) -> list[str]:
+    """The ids that a removal of a document must name, so that what stays is whole: all its versions, their
+    associations, what holds these, and the submission sets that would be left with nothing.
+    """
+    entries = {
+        bytes(row[0]) for row in connection.execute(versions(document_entry, UUIDS), {"uuids": [logical]})
+    }
+    links = {bytes(row.entry_uuid) for each in _TOUCHED_BY for row in fetch(connection, each, entries)}
+    links |= {bytes(row.entry_uuid) for row in fetch(connection, _HOLDING_OF_DOCUMENT, links)}
+    sets = {bytes(row.source_uuid) for row in fetch(connection, _SETS_OF, links)}
+    emptied = {
+        each
+        for each in sets
+        if all(bytes(row.entry_uuid) in links for row in fetch(connection, _HELD_BY, [each]))
+    }
+    return [uuid_urn(each) for each in (*sorted(entries), *sorted(links), *sorted(emptied))]
+
+
+_TOUCHED_BY: Final = tuple(
+    select(association.c.entry_uuid).where(end.in_(UUIDS))
+    for end in (association.c.source_uuid, association.c.target_uuid)
+)
+_HOLDING_OF_DOCUMENT: Final = select(association.c.entry_uuid).where(association.c.target_uuid.in_(UUIDS))
+_SETS_OF: Final = (
+    select(association.c.source_uuid)
+    .join(submission_set, submission_set.c.entry_uuid == association.c.source_uuid)
+    .where(association.c.entry_uuid.in_(UUIDS))
+    .distinct()
+)
+_HELD_BY: Final = select(association.c.entry_uuid).where(association.c.source_uuid.in_(UUIDS))
+_SAME_DOCUMENT: Final = select(document_entry.c.entry_uuid).where(document_unique_id().condition("keys"))
+
+
+def is_registered(connection: Connection, unique_id: str) -> bool:
+    """Whether any entry has this uniqueId."""
+    found = connection.execute(_SAME_DOCUMENT, {"keys": [unique_id_key(unique_id)]})
+    return found.first() is not None
 
 
 # -- looking and locking -------------------------------------------------------------------------------------

@@ -65,7 +65,7 @@ def read(node: Node, message: Message) -> Provided:
     if message.unreferenced:
         errors.append(_broken("part-referred-to", detail=f"({len(message.unreferenced)} are not)"))
     for each, staged in documents.items():
-        errors += _compare(entries[each], staged)
+        errors += compare(entries[each], staged)
     return Provided(objects, documents, iti42.valid(errors, message.reference))
 
 
@@ -87,7 +87,8 @@ def _take(
         documents[own] = message.content(element)
 
 
-def _compare(entry: RegistryObject, staged: Staged) -> Iterator[RegistryError]:
+def compare(entry: RegistryObject, staged: Staged) -> Iterator[RegistryError]:
+    """What the entry says of its document, and the bytes do not."""
     for slot in entry.slots:
         if slot.name == "hash" and slot.values and slot.values[0].lower() != staged.sha1:
             yield _broken("document-hash", f"{entry.id}/hash")

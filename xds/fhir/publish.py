@@ -1,0 +1,197 @@
+"""A document by itself: ITI-105 Simplified Publish, and ITI-106 Generate Metadata from a CDA document.
+
+Both make the submission set that ITI-65 would have brought, and go on as provide.py does. The set's uniqueId
+is made of the document's, so that publishing a document once more is told as the repeat that it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Final
+
+from xds.errors import RegistryError, RegistryFailure
+from xds.fhir import mapping
+from xds.fhir.datatypes import unique_id
+from xds.fhir.interaction import Answer, Interaction, Json, Request
+from xds.fhir.mapping import Findings, Reader, Registered, resource_id
+from xds.fhir.outcomes import issue_of, outcome
+from xds.fhir.provide import (
+    Asked,
+    Draft,
+    asked,
+    asks,
+    checked,
+    do,
+    new_unique_id,
+    of_findings,
+    patient,
+    prohibited,
+    relations,
+)
+from xds.fhir.rules import broken
+from xds.metadata import cda
+from xds.metadata.model import DocumentEntry, SubmissionSet
+from xds.transactions.transaction import Node
+from xds.transport.staged import Staged
+
+_PLACE: Final = "DocumentReference"
+
+
+def _draft(request: Request, entry: DocumentEntry, staged: Staged | None, place: str) -> Draft:
+    """A submission of one document, whose set says who wrote it and of what kind it is."""
+    own = new_unique_id(f"{entry.unique_id}|published") if entry.unique_id else new_unique_id()
+    the_set = SubmissionSet(
+        entry_uuid="set",
+        unique_id=own,
+        patient_id=entry.patient_id,
+        source_id=request.options.source_id,
+        submission_time=datetime.now(UTC).strftime("%Y%m%d%H%M%S"),
+        content_type_code=entry.type_code,
+        authors=entry.authors,
+    )
+    draft = Draft(the_set, entries=[entry])
+    draft.places[the_set.entry_uuid] = draft.places[entry.entry_uuid] = place
+    if staged is not None:
+        draft.documents[entry.entry_uuid] = staged
+    draft.member(entry.entry_uuid, "Original")
+    return draft
+
+
+# ---- ITI-105
+
+
+def read(node: Node, request: Request) -> Asked:
+    """The submission of a DocumentReference that has its document inside."""
+    received = request.body()
+    resource = received.resource
+    if resource.get("resourceType") != "DocumentReference":
+        raise RegistryFailure(broken("mhd-publish", "Resource"))
+    name = _data(resource)
+    checked(resource)
+    findings = Findings()
+    errors: list[RegistryError] = [*prohibited(resource, _PLACE)]
+    attachment = resource["content"][0]["attachment"]
+    if not name or "url" in attachment or len(resource["content"]) > 1:
+        errors.append(broken("mhd-publish", f"{_PLACE}.content[0].attachment"))
+    reader = Reader(resource, _PLACE, findings, lambda reference: None)
+    master = resource.get("masterIdentifier", {}).get("value", "")
+    own = new_unique_id(f"{master}|entry") if master else new_unique_id()
+    entry = mapping.read_document_reference(reader, _uuid_of(own))
+    draft = _draft(request, entry, received.staged.get(name), _PLACE)
+    errors += relations(draft, entry, resource, _PLACE, lambda reference: "", request.place.base)
+    errors += of_findings(findings)
+
+    def answer(draft: Draft, warnings: Sequence[RegistryError]) -> Answer:
+        of = Registered(resource_id(entry.entry_uuid), 1, _now())
+        created = mapping.document_reference(_stored(node, draft, entry), of, request.place)
+        url = f"{request.place.base}/{_PLACE}/{of.id}"
+        return Answer(created, 201, {"Location": url, "ETag": 'W/"1"'})
+
+    return asked(node, draft, errors, request.reference, answer)
+
+
+def _data(resource: Json) -> str:
+    """The name of the document inside, which is no base64 any more."""
+    content = resource.get("content")
+    first = content[0] if isinstance(content, list) and content else None
+    attachment = first.get("attachment") if isinstance(first, dict) else None
+    data = attachment.pop("data", "") if isinstance(attachment, dict) else ""
+    return data if isinstance(data, str) else ""
+
+
+def _uuid_of(oid: str) -> str:
+    """The UUID that an OID below 2.25 is."""
+    digits = f"{int(oid.rpartition('.')[2]):032x}"
+    return f"urn:uuid:{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def _stored(node: Node, draft: Draft, entry: DocumentEntry) -> DocumentEntry:
+    """The entry as the registry has it: with what the repository has added."""
+    staged = draft.documents[entry.entry_uuid]
+    return replace(entry, hash=staged.sha1, size=staged.size, repository_unique_id=node.repository.unique_id)
+
+
+def _now() -> int:
+    return int(datetime.now(UTC).timestamp() * 1000)
+
+
+# ---- ITI-106
+
+
+def read_generate(node: Node, request: Request) -> Asked:
+    """The submission of a CDA document, whose header says all that is to be said of it."""
+    received = request.body()
+    resource = received.resource
+    parameters = resource.get("parameter") if resource.get("resourceType") == "Parameters" else None
+    documents = [
+        each.get("resource")
+        for each in (parameters if isinstance(parameters, list) else ())
+        if isinstance(each, dict) and each.get("name") == "document"
+    ]
+    given = documents[0] if len(documents) == 1 and isinstance(documents[0], dict) else {}
+    if given.get("resourceType") == "Bundle":
+        raise RegistryFailure(broken("mhd-fhir-document", "Parameters.parameter.resource"))
+    name = given.pop("data", "") if given.get("resourceType") == "Binary" else ""
+    staged = received.staged.get(name) if isinstance(name, str) else None
+    if staged is None:
+        raise RegistryFailure(broken("mhd-generate", "Parameters.parameter"))
+    checked(resource)
+    with staged.open() as file:
+        beginning = file.read(cda.LONGEST + 1)
+    own = f"urn:uuid:{staged.sha256[:8]}-{staged.sha256[8:12]}-{staged.sha256[12:16]}"
+    own += f"-{staged.sha256[16:20]}-{staged.sha256[20:32]}"
+    try:
+        header = cda.read_header(beginning, own, test=node.registry.options.synthetic)
+    except cda.CdaError as error:
+        raise RegistryFailure(
+            *(broken("mhd-cda", each.location, f"({each.sentence})") for each in error.findings)
+        ) from None
+    place = "Parameters.parameter[0].resource.ofType(Binary)"
+    draft = _draft(request, header.entry, staged, place)
+    before = {"replaces": header.replaces, "appends": header.appends, "transforms": header.transforms}
+    related: Json = {
+        "relatesTo": [
+            {"code": code, "target": {"identifier": unique_id(others[0])}}
+            for code, others in before.items()
+            if others
+        ]
+    }
+    errors = tuple(relations(draft, header.entry, related, place, lambda _: "", request.place.base))
+
+    def answer(draft: Draft, warnings: Sequence[RegistryError]) -> Answer:
+        url = f"{_PLACE}/{resource_id(header.entry.entry_uuid)}"
+        parameter: list[Json] = [
+            {"name": "DocumentReference", "valueReference": {"reference": url, "type": _PLACE}}
+        ]
+        remarks = [broken("mhd-not-saved", place, f"({each})", warning=True) for each in header.remarks]
+        if told := [*warnings, *remarks]:
+            parameter.append({"name": "outcome", "resource": outcome(map(issue_of, told), request.reference)})
+        return Answer({"resourceType": "Parameters", "parameter": parameter})
+
+    return asked(node, draft, errors, request.reference, answer)
+
+
+INTERACTIONS: Final = (
+    Interaction(
+        number="ITI-105",
+        method="POST",
+        path="DocumentReference",
+        code="create",
+        read=read,
+        asks=asks,
+        patient=patient,
+        do=do,
+    ),
+    Interaction(
+        number="ITI-106",
+        method="POST",
+        path="DocumentReference/$generate-metadata",
+        code="$generate-metadata",
+        read=read_generate,
+        asks=asks,
+        patient=patient,
+        do=do,
+    ),
+)
