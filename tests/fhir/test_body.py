@@ -3,47 +3,41 @@
 from __future__ import annotations
 
 import base64
-import hashlib
-import io
 import json
 import random
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from xds.errors import Fault, FaultCode
-from xds.fhir.body import MOST_LEVELS, Received, receive
-from xds.transport.limits import Limits
-from xds.transport.staged import StagingFolder
-
-JSON = "application/fhir+json"
-SECRET = "13116900216"
-LIMITS = Limits(root_bytes=50_000, document_bytes=3000, total_bytes=90_000, parts=5)
-#: Enough for a property's documents.
-ROOMY = replace(LIMITS, root_bytes=10_000_000, total_bytes=10_000_000, parts=1000)
-
-property_of = settings(
-    max_examples=300,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+from tests.fhir.bodies import (
+    EVERY_SIGN,
+    JSON,
+    LIMITS,
+    NOT_BASE64,
+    ROOMY,
+    SECRET,
+    SIZES,
+    XML,
+    Chunked,
+    b64,
+    base64_texts,
+    check_refusal,
+    damage,
+    documents,
+    property_of,
+    read,
+    with_noise,
 )
-
-
-class Chunked:
-    """A stream that gives its bytes in pieces of the given sizes, again and again."""
-
-    def __init__(self, data: bytes, *sizes: int) -> None:
-        self.data = io.BytesIO(data)
-        self.sizes = list(sizes)
-
-    def read(self, size: int, /) -> bytes:
-        self.sizes.append(self.sizes.pop(0))
-        return self.data.read(min(size, self.sizes[-1]))
+from xds.errors import Fault, FaultCode
+from xds.fhir.body import MOST_LEVELS, receive
+from xds.transport.staged import StagingFolder
 
 
 @pytest.fixture
@@ -52,37 +46,7 @@ def staging(tmp_path: Path) -> StagingFolder:
     return StagingFolder(tmp_path / "staging")
 
 
-def read(
-    data: bytes,
-    staging: StagingFolder,
-    *sizes: int,
-    content_type: str = JSON,
-    limits: Limits = LIMITS,
-) -> Received:
-    return receive(Chunked(data, *(sizes or (1 << 20,))), content_type, limits, staging)
-
-
-def documents(received: Received) -> dict[str, bytes]:
-    """The staged bytes by name; their hashes and sizes are looked at, and the files are gone afterwards."""
-    found = {}
-    for name, staged in received.staged.items():
-        with staged.open() as file:
-            found[name] = file.read()
-        assert staged.size == len(found[name])
-        assert staged.sha1 == hashlib.sha1(found[name]).hexdigest()
-        assert staged.sha256 == hashlib.sha256(found[name]).hexdigest()
-    received.discard()
-    return found
-
-
-def b64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
-
-
 # ---- what is taken out, and what stays
-
-#: All the 64 signs, among them + and / in every place of a group.
-EVERY_SIGN = base64.b64decode("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/++//+A/A")
 
 TAKEN: dict[str, tuple[str, Any, list[bytes]]] = {
     "no document": ('{"a": "data"}', {"a": "data"}, []),
@@ -96,6 +60,11 @@ TAKEN: dict[str, tuple[str, Any, list[bytes]]] = {
         '{"data":"YWJj","b":[{"data":"ZGVm"}]}',
         {"data": "urn:xds:staged:0", "b": [{"data": "urn:xds:staged:1"}]},
         [b"abc", b"def"],
+    ),
+    "padded, and another": (
+        '{"data":"YQ==","b":{"data":"YWJj"}}',
+        {"data": "urn:xds:staged:0", "b": {"data": "urn:xds:staged:1"}},
+        [b"a", b"abc"],
     ),
     "a member twice": ('{"data":"YWJj","data":"ZGVm"}', {"data": "urn:xds:staged:1"}, [b"abc", b"def"]),
     "an escaped name": (
@@ -209,7 +178,6 @@ def data(text: str) -> bytes:
     return f'{{"data":"YWJj","pid":"{SECRET}","b":{{"data":"{text}"}}}}'.encode()
 
 
-NOT_BASE64 = "The text of `data` number 2 (counted from 1, from the start of the body) is not base64"
 NOT_JSON = "The body is not JSON at line"
 
 REFUSED: dict[str, tuple[bytes, int, str]] = {
@@ -288,6 +256,7 @@ REFUSED: dict[str, tuple[bytes, int, str]] = {
     "UTF-16": ('{"data":"YWJj"}'.encode("utf-16"), 400, "not UTF-8"),
     "UTF-16 without a mark": ('{"data":"YWJj"}'.encode("utf-16-le"), 400, NOT_JSON),
     "too deep": (b'{"data":"YWJj","a":' + b'{"a":' * 256 + b"1" + b"}" * 257, 400, "deeper than 256"),
+    "too deep of arrays": (b'{"data":"YWJj","a":' + b"[" * 256 + b"]" * 256 + b"}", 400, "deeper than 256"),
     "far too deep": (b'{"data":"YWJj","a":' + b"[" * 20_000 + b"]" * 20_000 + b"}", 400, NOT_JSON),
     "far too deep, and cut": (b'{"data":"YWJj","a":' + b'{"a":' * 9000, 400, NOT_JSON),
     "pid in the text": (f'{{"data":"YWJj","{SECRET}":{SECRET}x'.encode(), 400, NOT_JSON),
@@ -311,18 +280,6 @@ def test_what_is_refused_leaves_nothing_behind(staging: StagingFolder, case: str
     """The status and the sentence are right, hold nothing of the body, and the folder is empty."""
     body, status, sentence = REFUSED[case]
     check_refusal(staging, body, JSON, status, sentence, size)
-
-
-def check_refusal(
-    staging: StagingFolder, body: bytes, content_type: str, status: int, sentence: str, size: int = 7
-) -> None:
-    with pytest.raises(Fault) as caught:
-        read(body, staging, size, content_type=content_type)
-
-    assert sentence in caught.value.reason
-    assert (caught.value.code, caught.value.status) == (FaultCode.SENDER, status)
-    assert SECRET not in caught.value.reason
-    assert list(staging.path.iterdir()) == []
 
 
 TYPES = [
@@ -384,6 +341,42 @@ def test_a_fault_of_the_node_keeps_its_status(staging: StagingFolder) -> None:
         receive(Breaking(b"{", Fault(FaultCode.RECEIVER, "x")), JSON, LIMITS, staging)
 
     assert caught.value.status == 500
+
+
+class Long:
+    """A stream of one piece between two others, again and again."""
+
+    def __init__(self, before: bytes, piece: bytes, times: int, after: bytes) -> None:
+        self.pieces = chain([before], repeat(piece, times), [after])
+
+    def read(self, size: int, /) -> bytes:
+        return next(self.pieces, b"")
+
+
+@pytest.mark.parametrize(
+    ("content_type", "before", "plus", "after"),
+    [
+        (JSON, b'{"data":"', b"+", b'"}'),
+        (JSON, b'{"data":"', b"\\u002B", b'"}'),
+        (XML, b'<Binary xmlns="http://hl7.org/fhir"><data value="', b"&#43;", b'"/></Binary>'),
+    ],
+)
+def test_memory_does_not_grow_with_a_document(
+    staging: StagingFolder, content_type: str, before: bytes, plus: bytes, after: bytes
+) -> None:
+    """20 MB go through less than 4."""
+    piece = base64.b64encode(EVERY_SIGN * 1365).replace(b"+", plus)
+    limits = replace(LIMITS, document_bytes=30_000_000, total_bytes=50_000_000)
+    tracemalloc.start()
+    try:
+        received = receive(Long(before, piece, 300, after), content_type, limits, staging)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert [staged.size for staged in received.staged.values()] == [len(EVERY_SIGN) * 1365 * 300]
+    assert peak < 4_000_000
+    received.discard()
 
 
 # ---- against a plain reading
@@ -470,21 +463,13 @@ NAMES = st.one_of(
 )
 
 
-@st.composite
-def base64_texts(draw: st.DrawFn) -> str:
-    text = base64.b64encode(draw(st.binary(max_size=40))).decode()
-    for place in draw(st.lists(st.integers(0, 60), max_size=2)):
-        text = text[:place] + draw(st.sampled_from(["\n", "\r\n", "\r"])) + text[place:]
-    return text
-
-
-@st.composite
-def members(draw: st.DrawFn, values: st.SearchStrategy[Any]) -> Pairs:
-    found = []
-    for name in draw(st.lists(NAMES, max_size=4)):
-        value = draw(values)
-        found.append((name, draw(base64_texts()) if name == "data" and isinstance(value, str) else value))
-    return found
+def members(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Pairs]:
+    """Members of one object, of which `data` is no text other than base64."""
+    document = st.tuples(st.just("data"), base64_texts())
+    other = st.tuples(NAMES, values).map(
+        lambda member: ("data", [member[1]]) if member[0] == "data" and isinstance(member[1], str) else member
+    )
+    return st.lists(st.one_of(document, other), min_size=1, max_size=5)
 
 
 NUMBERS = st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
@@ -492,10 +477,9 @@ SCALARS = st.one_of(STRINGS, STRINGS, st.none(), st.booleans(), NUMBERS)
 VALUES = st.recursive(
     SCALARS,
     lambda inner: st.one_of(st.lists(inner, max_size=4), members(inner).map(Object)),
-    max_leaves=12,
+    max_leaves=20,
 )
 OBJECTS = members(VALUES).map(Object)
-SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=5)
 
 
 @property_of
@@ -524,13 +508,8 @@ NOISE = [
 ]
 
 
-DAMAGE = st.lists(
-    st.tuples(st.integers(0, 400), st.integers(0, 2), st.sampled_from(NOISE)), min_size=1, max_size=4
-)
-
-
 @property_of
-@given(value=OBJECTS, sizes=SIZES, chance=st.randoms(use_true_random=False), noise=DAMAGE)
+@given(value=OBJECTS, sizes=SIZES, chance=st.randoms(use_true_random=False), noise=damage(NOISE))
 def test_damaged_json_is_refused_or_read_as_a_plain_reader_would(
     staging: StagingFolder,
     value: Object,
@@ -539,10 +518,7 @@ def test_damaged_json_is_refused_or_read_as_a_plain_reader_would(
     noise: list[tuple[int, int, str]],
 ) -> None:
     """No text that is JSON at all holds a `data` string that was not taken out; a refusal leaves no file."""
-    text = written(value, chance)
-    for place, gone, sign in noise:
-        place %= len(text)
-        text = text[:place] + sign + text[place + gone :]
+    text = with_noise(written(value, chance), noise)
     try:
         received = read(text.encode(), staging, *sizes, limits=ROOMY)
     except Fault:

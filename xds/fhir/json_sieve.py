@@ -18,8 +18,15 @@ from xds.transport.staged import StagingFolder
 # No stack of braces is needed to find it. In JSON a quotation mark that opens a string has no backslash
 # before it, one inside a string always has, and one that closes a string has neither a letter nor a backslash
 # behind it. So this name is a member's, or it stands behind something that is not JSON: that stays in the
-# text, and orjson refuses it.
-_NAME: Final = re.compile(rb'"(?<!\\")(?:d|\\u0064)(?:a|\\u0061)(?:t|\\u0074)(?:a|\\u0061)"')
+# text, and orjson refuses it. What follows the name is looked at here as well, as far as it is there: a body
+# may have a million members of that name that are no strings.
+_MEMBER: Final = re.compile(
+    rb"""
+    "(?<!\\")(?:d|\\u0064)(?:a|\\u0061)(?:t|\\u0074)(?:a|\\u0061)"
+    [\ \t\r\n]*+ (?: \Z | (?P<colon>:) [\ \t\r\n]*+ (?: \Z | (?P<mark>") ) )
+    """,
+    re.VERBOSE,
+)
 #: The longest way to write the name, without its last quotation mark.
 _PART_OF_NAME: Final = 25
 _BLANKS: Final = re.compile(rb"[ \t\r\n]*+")
@@ -38,7 +45,7 @@ class JsonSieve(Sieve):
         self._awaited = b""
 
     def _search(self, window: bytes, at: int) -> int:
-        found = _NAME.search(window, at + self._searched)
+        found = _MEMBER.search(window, at + self._searched)
         if found is None:
             rest = len(window) - _PART_OF_NAME - 1
             if rest > at:
@@ -48,12 +55,16 @@ class JsonSieve(Sieve):
             return len(window)
         self._searched = 0
         self._keep(window[at : found.end()])
-        self._awaited = b":"
-        self._step = self._between
+        if found["mark"]:
+            self._begin()
+            self._step = self._string
+        else:
+            self._awaited = b'"' if found["colon"] else b":"
+            self._step = self._between
         return found.end()
 
     def _between(self, window: bytes, at: int) -> int:
-        """After the name: a colon, then a quotation mark. Anything else means that there is no base64."""
+        """After a name at the end of a piece: a colon, then a quotation mark, or there is no base64."""
         blanks = _BLANKS.match(window, at)
         assert blanks is not None
         end = blanks.end()

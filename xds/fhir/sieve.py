@@ -89,7 +89,7 @@ class Sieve(ABC):
     def _begin(self) -> None:
         """A document begins."""
         if len(self.staged) == self._most:
-            raise _too_many(self._limits)
+            raise self._too_many()
         self._base64, self._padded = b"", False
         self._writer = self._staging.create()
 
@@ -134,10 +134,9 @@ class Sieve(ABC):
             "send the alphabet with + and /, padded with = to a multiple of four (RFC 4648, section 4)."
         )
 
-
-def _too_many(limits: Limits) -> Fault:
-    return TooLarge(
-        FaultCode.SENDER,
-        f"The body has more documents than limits.parts ({limits.parts}): "
-        "send fewer in one message, or have the limit raised.",
-    )
+    def _too_many(self) -> Fault:
+        return TooLarge(
+            FaultCode.SENDER,
+            f"The body has more documents than limits.parts ({self._limits.parts}): "
+            "send fewer in one message, or have the limit raised.",
+        )

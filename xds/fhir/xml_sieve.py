@@ -12,6 +12,7 @@ from typing import Final
 
 from xds.errors import Fault, sender
 from xds.fhir.sieve import Sieve
+from xds.transport import xml
 from xds.transport.limits import Limits
 from xds.transport.staged import StagingFolder
 
@@ -31,26 +32,29 @@ _OPENING: Final = re.compile(
 _CLOSING: Final = {b"<!--": b"-->", b"<![CDATA[": b"]]>", b"<?": b"?>"}
 #: An opening that is not complete is shorter than this: a prefix, the name, and what follows it.
 _PART_OF_OPENING: Final = _LONGEST_NAME + 8
+#: The most attributes of one `data`, declared prefixes included: each is a step, and FHIR has two.
+_MOST_ATTRIBUTES: Final = 16
 _BLANKS: Final = re.compile(rb"[ \t\r\n]*+")
 _ATTRIBUTE: Final = re.compile(rb"""[ \t\r\n]*+([^ \t\r\n<>/"'=]*+)""")
 
-#: The ends of lines as most write them in an attribute.
-_COMMON: Final = (b"&#xA;", b"&#10;", b"&#xD;", b"&#13;")
-_SPACE: Final = (b"\n", b" ", b"\t", b"\r")
-_REFERENCE: Final = re.compile(rb"&#(?:x0{0,4}([0-9A-Fa-f]{1,2})|0{0,4}([0-9]{1,2}|1[01][0-9]|12[0-7]));")
+#: References are held as a whole; those that are longer, for the zeros in them, are refused.
 _LONGEST_REFERENCE: Final = 10
+_LONGER_REFERENCE: Final = re.compile(rb"&[^;]{%d}" % _LONGEST_REFERENCE)
+_SPACE: Final = (b"\n", b" ", b"\t", b"\r")
 
 
 class XmlSieve(Sieve):
     """Sifts XML in UTF-8. Base64 may have white space anywhere, as xs:base64Binary may."""
 
-    __slots__ = ("_awaited", "_name", "_until")
+    __slots__ = ("_attributes", "_awaited", "_name", "_tags", "_until")
 
     def __init__(self, limits: Limits, staging: StagingFolder, most: int) -> None:
         super().__init__(limits, staging, most)
         self._until = b""  # what ends that which is skipped, or the attribute at hand
         self._name = b""
         self._awaited = b""
+        self._tags = 0
+        self._attributes = 0
 
     def _search(self, window: bytes, at: int) -> int:
         found = _OPENING.search(window, at)
@@ -67,6 +71,10 @@ class XmlSieve(Sieve):
             self._until = _CLOSING[found[0]]
             self._step = self._skip
         else:
+            self._tags += 1
+            if self._tags > self._most:  # also those without base64, which cost as much
+                raise self._too_many()
+            self._attributes = 0
             self._step = self._tag
         return found.end()
 
@@ -96,6 +104,9 @@ class XmlSieve(Sieve):
             return end
         self._keep(window[at:end])
         self._name = name
+        self._attributes += 1
+        if self._attributes > _MOST_ATTRIBUTES:
+            raise sender(f"An element `data` has more than {_MOST_ATTRIBUTES} attributes.")
         self._awaited = b"="
         self._step = self._between if name else self._search
         return end
@@ -146,29 +157,27 @@ class XmlSieve(Sieve):
         return end + 1
 
     def _unescaped(self, text: bytes, *, more: bool) -> bytes:
-        """The text that is meant, without white space; other references than to ASCII stay: no base64."""
+        """The text that is meant, without white space; many write the ends of lines as references."""
         if b"&" in text:
             if more:
-                cut = text.rfind(b"&", max(0, len(text) - _LONGEST_REFERENCE + 1))
+                cut = text.rfind(b"&", max(0, len(text) - _LONGEST_REFERENCE))
                 if cut != -1 and b";" not in text[cut:]:
                     self._held = text[cut:]
                     text = text[:cut]
-            for reference in _COMMON:
-                # Not with nothing: what stands around it could become a reference.
-                text = text.replace(reference, b"\n")
-                if b"&" not in text:
-                    break
-            else:
-                text = _REFERENCE.sub(_meant, text)
+            text = self._resolved(text)
         for blank in _SPACE:
             if blank in text:
                 return text.translate(None, b" \t\r\n")
         return text
 
-
-def _meant(reference: re.Match[bytes]) -> bytes:
-    hexadecimal, decimal = reference.groups()
-    return bytes([int(hexadecimal, 16) if hexadecimal else int(decimal)])
+    def _resolved(self, text: bytes) -> bytes:
+        """The text with what its references mean."""
+        if b"<" in text or _LONGER_REFERENCE.search(text):
+            raise self._invalid()
+        try:
+            return (xml.parse(b"<a>%b</a>" % text).text or "").encode("ascii")
+        except (Fault, ValueError):  # not well-formed, or not ASCII
+            raise self._invalid() from None
 
 
 def _long_name() -> Fault:
