@@ -55,7 +55,7 @@ def test_the_demo_goes_the_whole_way_and_leaves_nothing(tmp_path: Path, environm
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     steps = re.findall(r"^(\d+)\. (.+?)  \(\d+ ms\)$", done.stdout, re.MULTILINE)
-    assert [int(number) for number, _ in steps] == list(range(1, 15))
+    assert [int(number) for number, _ in steps] == list(range(1, 16))
     for (_, told), begins in zip(
         steps,
         (
@@ -65,6 +65,7 @@ def test_the_demo_goes_the_whole_way_and_leaves_nothing(tmp_path: Path, environm
             "Replaced the text note",
             "Found them",
             "Fetched the PDF",
+            "Published a note over FHIR",
             "Submitted two that are not for all",
             "Asked as the clinician: the blocked one is listed without its content, and not given out",
             "Asked as a clinician in an emergency: it is opened",

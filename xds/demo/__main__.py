@@ -21,6 +21,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final, NoReturn
+from urllib.parse import urlencode
+from uuid import uuid4
 
 import urllib3
 
@@ -136,6 +138,16 @@ def run(folder: Path) -> None:
             f"Fetched the PDF (ITI-43): {fetched.size} bytes, the same, byte for byte (SHA-1 {fetched.sha1})."
         )
 
+        published = _publish(node.url, service, subject.id, now)
+        over_soap = client.get_documents(published)
+        (note,) = client.fetch(over_soap, into=folder / "fetched")
+        if note.path.read_bytes() != _NOTE_OVER_FHIR:
+            raise DemoFailed("What was published over FHIR did not come back over SOAP as it was.")
+        steps.done(
+            "Published a note over FHIR with a HelseID token (ITI-105), searched for it there (ITI-67), and"
+            "\nfetched it over SOAP: the same document, by the same id."
+        )
+
         confidential = [
             _document(b"Samtale.", "text/plain", NOTE, "Samtale", now, confidentiality_codes=(BLOCKED,)),
             _document(b"Vurdering.", "text/plain", NOTE, "Vurdering", now, confidentiality_codes=(REFUSED,)),
@@ -195,6 +207,88 @@ def _is_given(client: Client, entry: DocumentEntry) -> bool:
             if "blocked" in str(error):
                 return False
             raise
+
+
+_NOTE_OVER_FHIR: Final = "Ringt pasienten: alt vel.\n".encode()
+
+
+def _publish(url: str, service: TicketService, patient_id: str, now: datetime) -> str:
+    """Publish a note over FHIR, and search for it; its entryUUID."""
+    number, _, authority = patient_id.partition("^^^&")
+    who = {"system": f"urn:oid:{authority.removesuffix('&ISO')}", "value": number}
+    unique_id = f"urn:oid:2.25.{uuid4().int}"
+    coded = {
+        "type": NOTE,
+        "category": class_code(NOTE),
+        "practice": Code("S03", "2.16.578.1.12.4.1.1.8655", "Indremedisin"),
+        "facility": Code("86.101", "2.16.578.1.12.4.1.1.1303", "Alminnelige somatiske sykehus"),
+        "label": Code("N", "2.16.840.1.113883.5.25", "normal"),
+    }
+    said = {
+        name: {"coding": [{"system": f"urn:oid:{each.scheme}", "code": each.code, "display": each.display}]}
+        for name, each in coded.items()
+        if each is not None
+    }
+    reference = {
+        "resourceType": "DocumentReference",
+        "contained": [
+            {"resourceType": "Practitioner", "id": "author", "name": [{"family": "Fjell", "given": ["Tuva"]}]}
+        ],
+        "masterIdentifier": {"system": "urn:ietf:rfc:3986", "value": unique_id},
+        "status": "current",
+        "type": said["type"],
+        "category": [said["category"]],
+        "subject": {"identifier": who},
+        "author": [{"reference": "#author"}],
+        "securityLabel": [said["label"]],
+        "content": [
+            {
+                "attachment": {
+                    "contentType": "text/plain",
+                    "language": "nb-NO",
+                    "data": base64.b64encode(_NOTE_OVER_FHIR).decode(),
+                    "title": "Telefonnotat",
+                    "creation": now.isoformat(timespec="seconds"),
+                },
+                "format": {
+                    "system": "http://ihe.net/fhir/ihe.formatcode.fhir/CodeSystem/formatcode",
+                    "code": "urn:ihe:iti:xds:2017:mimeTypeSufficient",
+                },
+            }
+        ],
+        "context": {"facilityType": said["facility"], "practiceSetting": said["practice"]},
+    }
+    token = service.token()
+
+    def ask(method: str, path: str, **more: Any) -> Any:
+        address = f"{url}/fhir/{path}"
+        headers = {
+            "Authorization": f"DPoP {token}",
+            "DPoP": service.proof(method, address, token),
+            **more.pop("headers", {}),
+        }
+        answer = urllib3.request(method, address, headers=headers, retries=False, **more)
+        if answer.status not in (200, 201):
+            raise DemoFailed(f"FHIR answered HTTP {answer.status}: {answer.data.decode()}")
+        return json.loads(answer.data)
+
+    ask(
+        "POST",
+        "DocumentReference",
+        body=json.dumps(reference),
+        headers={"Content-Type": "application/fhir+json"},
+    )
+    # In the body, so that no number stands in a URL.
+    found = ask(
+        "POST",
+        "DocumentReference/_search",
+        body=urlencode({"patient.identifier": f"{who['system']}|{number}", "identifier": unique_id}),
+        headers={"Content-Type": "application/x-www-form-urlencoded"},
+    )
+    if found["total"] != 1:
+        raise DemoFailed("What was published over FHIR is not found there.")
+    identifiers = found["entry"][0]["resource"]["identifier"]
+    return next(each["value"] for each in identifiers if each["use"] == "official")
 
 
 def _log_of(url: str, ticket: str) -> list[str]:
