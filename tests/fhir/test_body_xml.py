@@ -116,6 +116,10 @@ TAKEN_XML: dict[str, tuple[str, Any, list[bytes]]] = {
         binary('<data value="&#43;&#x2B;&#x2b;&#47;&#x00002F;&#65;&#x41;&#000061;"/>'),
         ONE, [base64.b64decode("+++//AA=")],
     ),
+    "as many attributes as may be": (
+        binary("<data value='YWJj'" + "".join(f" xmlns:p{number}='urn:x'" for number in range(15)) + "/>"),
+        ONE, [b"abc"],
+    ),
     "two": (f"<Bundle {FHIR}>{entry('YWJj')}{entry('ZGVm')}</Bundle>", BUNDLE, [b"abc", b"def"]),
 }  # fmt: skip
 

@@ -103,12 +103,15 @@ class XmlSieve(Sieve):
             self._held = name
             return end
         self._keep(window[at:end])
+        if not name:
+            self._step = self._search
+            return end
         self._name = name
         self._attributes += 1
         if self._attributes > _MOST_ATTRIBUTES:
             raise sender(f"An element `data` has more than {_MOST_ATTRIBUTES} attributes.")
         self._awaited = b"="
-        self._step = self._between if name else self._search
+        self._step = self._between
         return end
 
     def _between(self, window: bytes, at: int) -> int:
