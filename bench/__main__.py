@@ -24,7 +24,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from bench import access, content, floor, gateway, handing_on, messages, servers
+from bench import access, content, floor, gateway, handing_on, messages, mhd, servers
 from bench.measure import Act, Case, Result, compare, in_turn, measure, same
 from bench.messages import Request
 from bench.servers import Connection, on_the_wire
@@ -339,6 +339,14 @@ def main() -> int:
         print("\nFindDocuments, 50, access log, eight connections    requests/s  ratio")
         for name, (per_second, ratio) in compared["log under load"].items():
             print(f"{name:52}{per_second:10.0f}{ratio:7.2f}", flush=True)
+        large = min(mhd.LARGE, arguments.documents * 10)
+        compared["FHIR"] = mhd.pages(Path(folder), large, arguments.seconds, arguments.rounds)
+        print("\nITI-67, a page of 50        p50 ms  ratio")
+        for name, (p50, ratio) in compared["FHIR"].items():
+            print(f"{name:26}{p50:8.2f}{ratio:7.2f}", flush=True)
+        walked, grown = mhd.walked(Path(folder), large)
+        figures["FHIR, all pages"] = {"pages": walked, "memory": grown}
+        print(f"All of them in {walked} pages: memory of the node {grown / 2**20:+.1f} MiB", flush=True)
         handed_on = handing_on.events_per_second(Path(folder))
         print(f"\nAuditEvents handed on to a receiver on this machine: {handed_on:.0f}/s", flush=True)
         figures["events handed on per second"] = handed_on

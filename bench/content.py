@@ -118,24 +118,34 @@ def set_of(patient: str, number: int) -> SubmissionSet:
 
 def filled(documents: int) -> Filled:
     """The database with about `documents` documents: from the cache, or made now, as standard error says."""
-    groups = _groups(documents)
+    return _kept(_groups(documents))
+
+
+def _kept(groups: dict[int, list[str]], name: str = "") -> Filled:
     total = sum(size * len(patients) for size, patients in groups.items())
+    name = name or str(total)
     folder = Path(tempfile.gettempdir()) / f"xds-bench-{getpass.getuser()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.is_symlink() or folder.stat().st_uid != os.getuid():
         raise SystemExit(
             "bench: the cache folder in the temporary folder belongs to somebody else: remove it"
         )
-    path = folder / f"registry-{_version()}-{total}.db"
+    path = folder / f"registry-{_version()}-{name}.db"
     if not path.exists():
         print(f"Registering {total:,} documents, once; later runs find them.", file=sys.stderr, flush=True)
         with tempfile.TemporaryDirectory(dir=folder) as unfinished:
             _fill(Path(unfinished) / "registry.db", groups, total)
             os.replace(Path(unfinished) / "registry.db", path)
-        for other in folder.glob(f"registry-*-{total}.db"):
+        for other in folder.glob(f"registry-*-{name}.db"):
             if other != path:  # of another version of the schema
                 other.unlink(missing_ok=True)
     return Filled(path, groups, total)
+
+
+def uneven(large: int, small: int, patients: int) -> Filled:
+    """A database with one patient of `large` documents and so many of `small`, kept as the other is."""
+    groups = {large: [pid(0)], small: [pid(number) for number in range(1, patients + 1)]}
+    return _kept(groups, f"uneven-{large}-{small}-{patients}")
 
 
 def _version() -> str:

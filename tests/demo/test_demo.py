@@ -86,7 +86,7 @@ def test_the_demo_goes_the_whole_way_and_leaves_nothing(tmp_path: Path, environm
 
 
 def test_the_folder_is_kept_when_asked_for(tmp_path: Path, environment: dict[str, str]):
-    """Database, documents and the fetched PDF are there to be looked at."""
+    """Database, documents and what was fetched are there to be looked at."""
     done = subprocess.run(
         [*COMMAND, "--keep"], env=environment, capture_output=True, text=True, check=False, timeout=60
     )
@@ -94,7 +94,7 @@ def test_the_folder_is_kept_when_asked_for(tmp_path: Path, environment: dict[str
     (folder,) = tmp_path.iterdir()
     assert str(folder) in done.stdout.splitlines()[-1]
     assert (folder / "xds.db").is_file()
-    assert [path.suffix for path in (folder / "fetched").iterdir()] == [".pdf"]
+    assert sorted(path.suffix for path in (folder / "fetched").iterdir()) == [".pdf", ".txt"]
     assert (folder / "tickets" / "trust.toml").is_file()
 
 
