@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 _ENTRY: Final = re.compile(r"(?P<at>@?)(?P<name>\w+)(?P<choice>\[x\])?:(?P<kinds>[^*]+)(?P<many>\*?)")
 _KIND: Final = re.compile(r"(?P<name>[\w.]+)(?:\((?P<targets>[\w,]+)\))?")
@@ -37,10 +37,12 @@ class Element:
 
 
 def _elements(line: str) -> Iterator[Element]:
-    for position, entry in enumerate(line.split()):
+    position = 0
+    for entry in line.split():
         found = _ENTRY.fullmatch(entry)
         assert found is not None, entry
         for kind in _KIND.finditer(found["kinds"]):
+            position += 1
             typed = kind["name"][0].upper() + kind["name"][1:] if found["choice"] else ""
             yield Element(
                 name=found["name"] + typed,
@@ -63,6 +65,13 @@ def _types() -> dict[str, dict[str, Element]]:
 TYPES: Final[Mapping[str, Mapping[str, Element]]] = _types()
 #: The types of resource that are read here: only they have rules that they cannot be understood without.
 RESOURCES: Final = frozenset(kind for kind, elements in TYPES.items() if "implicitRules" in elements)
+
+
+def resource_type(value: Any) -> str | None:
+    """The type of a resource in JSON's form; nothing for what is no resource that is read here."""
+    kind = value.get("resourceType") if isinstance(value, Mapping) else None
+    return kind if isinstance(kind, str) and kind in RESOURCES else None
+
 
 #: The steps that lead to a place, from its end: the place above, the name of the element, its number.
 Place = tuple["Place | None", str, int | None]

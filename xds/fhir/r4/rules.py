@@ -8,13 +8,13 @@ over here.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from xds.fhir.r4 import narrative
-from xds.fhir.r4.elements import RESOURCES, TYPES, Element, Place
+from xds.fhir.r4.elements import TYPES, Element, Place, resource_type
 from xds.fhir.r4.schema import resource_types
 
 #: A reference to a resource on some server (R4, references: literal references).
@@ -69,7 +69,7 @@ class _Scope:
     contained: list[tuple[Place, dict[str, Any]]] = field(default_factory=list)
     references: list[_Reference] = field(default_factory=list)
     #: Ids that something refers to, and those of contained resources that refer to the outer one.
-    used: set[str | None] = field(default_factory=set)
+    used: set[str] = field(default_factory=set)
 
 
 #: An object that is still to be looked at: itself, its type, where it stands, the resource that references in
@@ -85,8 +85,8 @@ def broken(resource: Mapping[str, Any], kind: str) -> Iterator[Broken]:
     while todo:
         node = todo.pop()
         value, kind, place, scope, _, inside = node
-        if kind in _CHECKS:
-            yield from _CHECKS[kind](node)
+        if (check := _CHECKS.get(kind)) is not None:
+            yield from check(node)
         if len(value) == 1 and "id" in value and kind != "Element":
             yield Broken(place, "structure", _EMPTY)
         elements = TYPES[kind]
@@ -132,8 +132,8 @@ def _resources(node: _Node, element: Element, item: Any, scopes: list[_Scope], t
     """Look at resources later; each begins a new scope, unless it is contained."""
     _, _, above, scope, _, inside = node
     for number, resource in enumerate(item if isinstance(item, list) else [item]):
-        kind = resource.get("resourceType") if isinstance(resource, dict) else None
-        if not isinstance(kind, str) or kind not in RESOURCES:
+        kind = resource_type(resource)
+        if kind is None:
             continue
         place = (above, element.path_name, number if element.many else None)
         if element.name == "contained":
@@ -171,18 +171,23 @@ def _beside(node: _Node, key: str, item: Any, todo: list[_Node]) -> Iterator[Bro
             todo.append((extra, "Element", below, scope, _ALL, inside))
 
 
-def _reference(node: _Node) -> Iterator[Broken]:
+def _reference(node: _Node) -> Iterable[Broken]:
     value, _, place, scope, targets, inside = node
     to, said = value.get("reference"), value.get("type")
     if isinstance(said, str):
         said = said.removeprefix(_DEFINITION)
-    if isinstance(to, str) and to[:1] == "#":
+    if not isinstance(to, str):
+        return _target(place, said, said, targets)
+    if to == "#" and inside is not None:
+        # The resource that contains this one.
+        scope.used.add(inside)
+    elif to[:1] == "#":
         scope.references.append(_Reference(place, to[1:], said, targets))
-        # "#" alone is the resource that contains this one.
-        scope.used.add(to[1:] if len(to) > 1 else inside)
-        return
-    literal = _LITERAL.fullmatch(to) if isinstance(to, str) else None
-    yield from _target(place, literal[1] if literal else said, said, targets)
+        scope.used.add(to[1:])
+    else:
+        literal = _LITERAL.fullmatch(to)
+        return _target(place, literal[1] if literal else said, said, targets)
+    return ()
 
 
 def _target(place: Place, kind: Any, said: Any, targets: frozenset[str]) -> Iterator[Broken]:
@@ -204,7 +209,7 @@ def _references(scope: _Scope) -> Iterator[Broken]:
     for place, to, said, targets in scope.references:
         if to in found:
             yield from _target(place, found[to].get("resourceType"), said, targets)
-        elif to or not scope.contained:
+        else:
             yield Broken((place, "reference", None), "invariant", _DANGLING)
 
 
@@ -265,4 +270,9 @@ def _bundle(node: _Node) -> Iterator[Broken]:
         seen.add(name)
 
 
-_CHECKS: Final = {"Bundle": _bundle, "Narrative": _narrative, "Period": _period, "Reference": _reference}
+_CHECKS: Final[Mapping[str, Callable[[_Node], Iterable[Broken]]]] = {
+    "Bundle": _bundle,
+    "Narrative": _narrative,
+    "Period": _period,
+    "Reference": _reference,
+}

@@ -16,7 +16,7 @@ import jsonschema_rs
 import orjson
 
 from xds.fhir.r4 import rules
-from xds.fhir.r4.elements import RESOURCES, TYPES, Element, Place, path
+from xds.fhir.r4.elements import TYPES, Element, Place, path, resource_type
 from xds.fhir.r4.schema import document, validator
 
 #: Members of objects and arrays up to which all errors of the schema are told: finding one costs 12 µs.
@@ -41,14 +41,18 @@ _NO_RESOURCE: Final = Problem(
 _NO_JSON: Final = Problem(
     "Resource",
     "structure",
-    "The resource is nested deeper than 254 levels, or has a text that is not Unicode.",
+    "The resource is nested deeper than 254 levels, or has a number or text that JSON cannot carry.",
 )
 
 
 def problems(resource: Mapping[str, Any], most: int = 100) -> list[Problem]:
-    """What is wrong with a resource as JSON has it; nothing if it is R4."""
-    kind = resource.get("resourceType")
-    if not isinstance(kind, str) or kind not in RESOURCES:
+    """What is wrong with a resource as JSON has it, at most so many things; nothing if it is R4.
+
+    What is in it must be of the types that JSON is read into. It takes 10 µs for the schema and 0.5 µs for
+    each object.
+    """
+    kind = resource_type(resource)
+    if kind is None:
         return [_NO_RESOURCE]
     whole = dict(resource)
     try:
@@ -154,6 +158,6 @@ def _expression(resource: Any, steps: Sequence[str | int]) -> str:
         elif (element := elements.get(step) or elements.get(step.removeprefix("_"))) is not None:
             place = (place, element.path_name, None)
             elements = TYPES.get("Element" if element.primitive else element.kind, {})
-        if isinstance(resource, dict) and resource.get("resourceType") in RESOURCES:
-            elements = TYPES[resource["resourceType"]]
+        if (kind := resource_type(resource)) is not None:
+            elements = TYPES[kind]
     return path(place)

@@ -20,7 +20,7 @@ from lxml import etree
 
 from xds.errors import DataTypeError, Fault, sender
 from xds.fhir.r4 import narrative
-from xds.fhir.r4.elements import RESOURCES, TYPES, Element, Place, path
+from xds.fhir.r4.elements import RESOURCES, TYPES, Element, Place, path, resource_type
 from xds.transport import xml
 
 MEDIA_TYPE: Final = "application/fhir+xml; charset=utf-8"
@@ -68,7 +68,7 @@ class _Part(NamedTuple):
 
 def to_xml(resource: Mapping[str, Any]) -> bytes:
     """Write a valid resource. Raises DataTypeError for what R4 does not know or XML cannot hold."""
-    kind = _resource_type(resource, None)
+    kind = _writable(resource, None)
     out = [_DECLARATION]
     # Written from a list and not by recursion: a resource may be as deep as its sender likes.
     todo: list[_Part | str] = [_Part(kind, kind, resource, (None, kind, None), f' xmlns="{_FHIR[1:-1]}"')]
@@ -84,9 +84,9 @@ def to_xml(resource: Mapping[str, Any]) -> bytes:
     return text.encode()
 
 
-def _resource_type(resource: Any, place: Place | None) -> str:
-    kind = resource.get("resourceType") if isinstance(resource, Mapping) else None
-    if not isinstance(kind, str) or kind not in RESOURCES:
+def _writable(resource: Any, place: Place | None) -> str:
+    kind = resource_type(resource)
+    if kind is None:
         raise DataTypeError(f"{path(place) or 'This'} is no resource of a type that is written here.")
     return kind
 
@@ -153,7 +153,7 @@ def _child(element: Element, value: Any, extra: Any, place: Place) -> list[_Part
     if not isinstance(value, Mapping):
         raise DataTypeError(f"{path(place)} has no content that could be written.")
     if kind == "Resource":
-        kind = _resource_type(value, place)
+        kind = _writable(value, place)
         return [f"<{name}>", _Part(kind, kind, value, place), f"</{name}>"]
     return [_Part(name, kind, value, place, attributes)]
 
