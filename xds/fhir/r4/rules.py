@@ -93,7 +93,7 @@ def broken(resource: Mapping[str, Any], kind: str) -> Iterator[Broken]:
         below: Place
         for key, item in value.items():
             form = type(item)
-            if form is str and item[:1] != "#":
+            if form is str and "#" not in item:
                 continue
             element = elements.get(key)
             if element is None:
