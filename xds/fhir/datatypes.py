@@ -30,6 +30,7 @@ _OID: Final = "urn:oid:"
 ORIGINAL: Final = "urn:no:xds:original"
 #: Names that are no URI, as a URI.
 _NAMED: Final = "urn:no:xds:name:"
+_URI_FORM: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+")
 _ABSENT: Final = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 MASKED: Final = {"url": _ABSENT, "valueCode": "masked"}
 
@@ -69,9 +70,11 @@ def system_of(scheme: str) -> str:
     bare = scheme.removeprefix(_OID)
     if is_oid(bare):
         return SYSTEMS.get(bare, f"{_OID}{bare}")
-    return (
-        scheme if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:\S+$", scheme) else f"{_NAMED}{quote(scheme, safe='')}"
-    )
+    return scheme if _is_uri(scheme) else f"{_NAMED}{quote(scheme, safe='')}"
+
+
+def _is_uri(text: str) -> bool:
+    return _URI_FORM.fullmatch(text) is not None
 
 
 def scheme_of(system: str) -> str:
@@ -96,8 +99,8 @@ def coding(code: Code) -> Json:
     """A Coding; a masked code is one without system and code."""
     if code.code == MASK:
         return {"extension": [MASKED], "display": MASK}
-    found = {"system": system_of(code.scheme), "code": code.code}
-    return found if code.display is None else {**found, "display": code.display}
+    found = {"system": system_of(code.scheme), **primitive("code", code.code, _token)}
+    return {**found, "display": code.display} if (code.display or "").strip() else found
 
 
 def concept(code: Code) -> Json:
@@ -111,7 +114,7 @@ def read_coding(given: Json) -> Code:
     """The code of a Coding."""
     if not given.get("code") or not given.get("system"):
         _refuse("A Coding has system and code.")
-    return Code(given["code"], scheme_of(given["system"]), given.get("display"))
+    return Code(read_token(given, "code"), scheme_of(given["system"]), given.get("display"))
 
 
 def read_concept(given: Json) -> Code:
@@ -141,6 +144,7 @@ _TIME: Final = re.compile(
 
 def date_time(dtm: str) -> str:
     """A dateTime of a DTM in UTC; FHIR knows no hour without minutes and seconds."""
+    dtm_low(dtm)
     parts = (dtm[:4], dtm[4:6], dtm[6:8], dtm[8:10], dtm[10:12], dtm[12:14])
     return _PRECISIONS[len(dtm)].format(*parts)
 
@@ -164,6 +168,16 @@ def read_date_time(given: str) -> str:
     return dtm
 
 
+def time_of(name: str, dtm: str) -> Json:
+    """The element of this name for a DTM, with the DTM beside it where FHIR has to say more than it does."""
+    return primitive(name, dtm, date_time, read_date_time)
+
+
+def read_time(element: Json, name: str) -> str:
+    """The DTM of an element."""
+    return read_primitive(element, name, date_time) or read_date_time(element[name])
+
+
 def instant(milliseconds: int) -> str:
     """An instant of milliseconds since 1970."""
     moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
@@ -181,6 +195,44 @@ def kept(element: Json, original: str, read: Callable[[Json], str]) -> Json:
     except DataTypeError:
         pass
     return {**element, "extension": [*element.get("extension", ()), _original(original)]}
+
+
+def _itself(text: str) -> str:
+    return text
+
+
+def primitive(
+    name: str, text: str, write: Callable[[str], str], read: Callable[[str], str] = _itself
+) -> Json:
+    """The element of this name, with the text beside it when reading it gives another."""
+    shown = write(text)
+    if read(shown) == text:
+        return {name: shown}
+    return {name: shown, f"_{name}": {"extension": [_original(text)]}}
+
+
+def read_primitive(element: Json, name: str, write: Callable[[str], str]) -> str:
+    """The text beside an element, if it says what the element says; else nothing."""
+    for each in extensions(element.get(f"_{name}", {}), ORIGINAL):
+        with suppress(DataTypeError):
+            if isinstance(text := each.get("valueString"), str) and write(text) == element.get(name):
+                return text
+    return ""
+
+
+def _token(text: str) -> str:
+    """FHIR's code: words with one blank between them."""
+    return " ".join(text.split())
+
+
+def token(name: str, text: str) -> Json:
+    """The element of this name for a code; nothing for one of blanks alone."""
+    return primitive(name, text, _token) if text.strip() else {}
+
+
+def read_token(element: Json, name: str) -> str:
+    """The code of an element."""
+    return read_primitive(element, name, _token) or str(element.get(name, ""))
 
 
 def _original(text: str) -> Json:
@@ -222,7 +274,7 @@ def read_identifier(given: Json) -> tuple[str, str]:
         _refuse("An Identifier has a value.")
     if system == URI:
         return str(value).removeprefix(_OID), ""
-    if not is_oid(oid := str(system).removeprefix(_OID)):
+    if not is_oid(oid := scheme_of(str(system))):
         _refuse("The system of an Identifier is urn:oid: and the OID of whoever gave it out.")
     return str(value), oid
 
@@ -243,18 +295,27 @@ def read_cx(given: Json) -> str:
     return str(CX.parse(str(CX(value, oid))))
 
 
-def unique_id(text: str, **more: Any) -> Json:
+def unique_id(text: str) -> Json:
     """The Identifier of a uniqueId: an OID or another URI, or root^extension."""
+    return kept(_unique_id(text), text, _read_unique_id)
+
+
+def _unique_id(text: str) -> Json:
     root, caret, extension = text.partition("^")
-    if caret and is_oid(root) and extension:
-        return {**more, "system": f"{_OID}{root}", "value": extension}
-    if is_oid(text) or re.match(r"[A-Za-z][A-Za-z0-9+.-]*:\S+$", text):
-        return identifier(text, **more)
-    return {**more, "system": f"{_NAMED}uniqueId", "value": text}
+    if caret and is_oid(root) and extension.strip():
+        return {"system": f"{_OID}{root}", "value": extension}
+    if is_oid(text) or _is_uri(text):
+        return identifier(text)
+    return {"system": f"{_NAMED}uniqueId", "value": text}
 
 
 def read_unique_id(given: Json) -> str:
     """The uniqueId of an Identifier."""
+    plain = {name: value for name, value in given.items() if name not in ("id", "use", "type")}
+    return original_of(plain, unique_id) or _read_unique_id(given)
+
+
+def _read_unique_id(given: Json) -> str:
     system, value = given.get("system", ""), given.get("value", "")
     if not value:
         _refuse("A uniqueId is an Identifier with system and value.")
@@ -277,14 +338,14 @@ def cxi(text: str) -> Json:
 
 def _cxi(text: str) -> Json:
     parsed = CXi.parse(text)
-    found: Json = {"type": {"coding": [{"system": URI, "code": parsed.type_code}]}}
+    found: Json = {"type": {"coding": [{"system": URI, **token("code", parsed.type_code)}]}}
     if parsed.authority.universal_id:
         found["system"] = system_of(parsed.authority.universal_id)
     elif parsed.authority.namespace:
         found["system"] = system_of(parsed.authority.namespace)
-    elif re.match(r"[A-Za-z][A-Za-z0-9+.-]*:\S+$", parsed.id) or is_oid(parsed.id):
+    elif _is_uri(parsed.id) or is_oid(parsed.id):
         return {**found, **identifier(parsed.id)}
-    return {**found, "value": parsed.id}
+    return {**found, "value": parsed.id} if parsed.id.strip() else found
 
 
 def read_cxi(given: Json, type_code: str = "") -> str:
@@ -314,14 +375,19 @@ def _read_cxi(given: Json, type_code: str = "") -> str:
 
 def human_name(person: XCN) -> Json:
     """A HumanName; nothing of it when the person has no name."""
-    name: Json = {"family": person.family} if person.family else {}
-    if given := [each for each in (person.given, *person.further.split()) if each]:
+    name: Json = {"family": person.family} if person.family.strip() else {}
+    if given := [each for each in (person.given, *person.further.split()) if each.strip()]:
         name["given"] = given
-    if person.prefix:
+    if person.prefix.strip():
         name["prefix"] = [person.prefix]
-    if person.suffix:
+    if person.suffix.strip():
         name["suffix"] = [person.suffix]
     return name
+
+
+def words(element: Json, name: str) -> list[str]:
+    """The texts of an element that is repeated; those that have extensions only are none."""
+    return [each for each in element.get(name, ()) if each is not None]
 
 
 def practitioner(text: str) -> Json:
@@ -334,7 +400,7 @@ def _practitioner(text: str) -> Json:
         return {"resourceType": "Practitioner", "extension": [MASKED]}
     person = XCN.parse(text)
     found: Json = {"resourceType": "Practitioner"}
-    if person.id:
+    if person.id.strip():
         found["identifier"] = [_assigned(person.id, person.authority)]
     if name := human_name(person):
         found["name"] = [name]
@@ -350,15 +416,15 @@ def read_practitioner(given: Json) -> str:
 def _read_practitioner(given: Json) -> str:
     value, authority = _read_assigned(given.get("identifier", ()))
     name = _first(given.get("name", ()))
-    names = list(name.get("given", ()))
+    names = words(name, "given")
     family = name.get("family") or (name.get("text", "") if not names else "")
     person = XCN(
         id=value,
         family=family,
         given=names[0] if names else "",
         further=" ".join(names[1:]),
-        suffix=" ".join(name.get("suffix", ())),
-        prefix=" ".join(name.get("prefix", ())),
+        suffix=" ".join(words(name, "suffix")),
+        prefix=" ".join(words(name, "prefix")),
         authority=authority,
     )
     text = str(person)
@@ -376,7 +442,7 @@ def _organization(text: str) -> Json:
         return {"resourceType": "Organization", "extension": [MASKED], "name": MASK}
     parsed = XON.parse(text)
     found: Json = {"resourceType": "Organization"}
-    if parsed.id:
+    if parsed.id.strip():
         found["identifier"] = [_assigned(parsed.id, parsed.authority)]
     return {**found, "name": parsed.name}
 
@@ -430,9 +496,8 @@ def contact_point(text: str) -> Json:
 
 def _contact_point(text: str) -> Json:
     parsed = XTN.parse(text)
-    if parsed.email:
-        return {"system": "email", "value": parsed.email}
-    return {"system": "phone", "value": parsed.number}
+    system, value = ("email", parsed.email) if parsed.email else ("phone", parsed.number)
+    return {"system": system, "value": value} if value.strip() else {"system": system}
 
 
 def read_contact_point(given: Json) -> str:
@@ -452,11 +517,12 @@ def _read_contact_point(given: Json) -> str:
 
 def coded_text(text: str) -> Json:
     """A CodeableConcept of a role or specialty: a code with its authority (CX), or words."""
+    found: Json = {"text": text}
     if text != MASK:
         with suppress(DataTypeError):
             parsed = CX.parse(text)
-            return {"coding": [{"system": system_of(parsed.authority), "code": parsed.id}]}
-    return kept({"text": text}, text, _read_coded_text)
+            found = {"coding": [{"system": system_of(parsed.authority), "code": _token(parsed.id)}]}
+    return kept(found, text, _read_coded_text)
 
 
 def read_coded_text(given: Json) -> str:

@@ -38,6 +38,7 @@ ID_TYPES: Final = "https://profiles.ihe.net/ITI/MHD/CodeSystem/IHE.MHD.MHDIdenti
 SLOT: Final = "urn:no:xds:slot"
 REPOSITORY: Final = "urn:no:xds:repositoryUniqueId"
 URI_OF_DOCUMENT: Final = "urn:no:xds:uri"
+SIZE: Final = "urn:no:xds:size"
 MORE_AUTHORS: Final = "urn:no:xds:author"
 MORE_ORGANIZATIONS: Final = "urn:no:xds:organization"
 PATIENT_INFO: Final = "urn:no:xds:sourcePatientInfo"
@@ -45,7 +46,7 @@ PATIENT_INFO: Final = "urn:no:xds:sourcePatientInfo"
 SUBMISSION_SET: Final = "submissionset"
 FOLDER: Final = "folder"
 
-#: R4's unsignedInt ends here; a larger document's size is not told.
+#: R4's unsignedInt ends here; a larger document's size stands in an extension.
 _MOST_SIZE: Final = 2**31 - 1
 
 STATUSES: Final = {names.APPROVED: "current", names.DEPRECATED: "superseded"}
@@ -171,7 +172,7 @@ class _Contained:
         """A Reference to who wrote something: a person, a person in a role, or an organisation."""
         persons = [self.add(dt.practitioner(author.person), "practitioner")] if author.person else []
         organisations = [self.add(dt.organization(each), "organization") for each in author.institutions]
-        more = (author.roles, author.specialties, author.telecommunications)
+        more = (_told(author.roles), _told(author.specialties), author.telecommunications)
         if not any(more) and len(persons) + len(organisations) == 1:
             return (persons + organisations)[0]
         role: Json = {"resourceType": "PractitionerRole"}
@@ -184,13 +185,18 @@ class _Contained:
         if organisations:
             role["organization"] = organisations[0]
         for name, write, texts in (
-            ("code", dt.coded_text, author.roles),
-            ("specialty", dt.coded_text, author.specialties),
-            ("telecom", dt.contact_point, author.telecommunications),
+            ("code", dt.coded_text, more[0]),
+            ("specialty", dt.coded_text, more[1]),
+            ("telecom", dt.contact_point, more[2]),
         ):
             if texts:
                 role[name] = [write(each) for each in texts]
         return self.add(role, "author")
+
+
+def _told(texts: Iterable[str]) -> list[str]:
+    """Those that are more than blanks, of which FHIR makes no text."""
+    return [each for each in texts if each.strip()]
 
 
 def document_reference(entry: DocumentEntry, of: Registered, place: Place) -> Json:
@@ -203,28 +209,26 @@ def document_reference(entry: DocumentEntry, of: Registered, place: Place) -> Js
         else None
     )
     source = contained.add(_source_patient(entry), "patient") if entry.source_patient_id else None
+    is_large = entry.size is not None and entry.size > _MOST_SIZE
     attachment = _some(
-        contentType=entry.mime_type,
+        extension=[
+            *_oid(REPOSITORY, entry.repository_unique_id),
+            *_texts(URI_OF_DOCUMENT, "valueUri", entry.uri),
+            *_texts(SIZE, "valueString", str(entry.size) if is_large else None),
+        ],
+        **dt.token("contentType", entry.mime_type),
         language=entry.language_code,
         url=f"{place.base}/Binary/{of.id}",
-        size=entry.size if entry.size is not None and entry.size <= _MOST_SIZE else None,
+        size=None if is_large else entry.size,
         hash=entry.hash and dt.hash_of(entry.hash),
         title=entry.title,
-        creation=entry.creation_time and dt.date_time(entry.creation_time),
+        **_time("creation", entry.creation_time),
     )
-    if own := [
-        *_texts(REPOSITORY, "valueOid", entry.repository_unique_id and _oid_urn(entry.repository_unique_id)),
-        *_texts(URI_OF_DOCUMENT, "valueUri", entry.uri),
-    ]:
-        attachment = {"extension": own, **attachment}
     related = [dt.cxi(each) for each in entry.reference_ids]
     context = _some(
         encounter=[{"identifier": each} for each in related if _is_encounter(each)],
-        event=[dt.concept(each) for each in entry.event_codes],
-        period=_some(
-            start=entry.service_start_time and dt.date_time(entry.service_start_time),
-            end=entry.service_stop_time and dt.date_time(entry.service_stop_time),
-        ),
+        event=_concepts(entry.event_codes),
+        period=_time("start", entry.service_start_time) | _time("end", entry.service_stop_time),
         facilityType=_concept(entry.healthcare_facility_type_code),
         practiceSetting=_concept(entry.practice_setting_code),
         sourcePatientInfo=source,
@@ -240,12 +244,12 @@ def document_reference(entry: DocumentEntry, of: Registered, place: Place) -> Js
         id=of.id,
         meta={"versionId": str(of.version), "lastUpdated": dt.instant(of.at)},
         contained=contained.resources,
-        extension=[*_texts(HOME, "valueOid", home and _oid_urn(home)), *_slots(entry.extra_slots)],
+        extension=[*_oid(HOME, home), *_slots(entry.extra_slots)],
         masterIdentifier=identifiers[1],
         identifier=identifiers,
         status=STATUSES[entry.availability_status or names.APPROVED],
         type=_concept(entry.type_code),
-        category=[dt.concept(entry.class_code)] if entry.class_code.code else None,
+        category=_concepts([entry.class_code]),
         subject=_subject(entry.patient_id),
         date=dt.instant(of.at),
         author=authors,
@@ -258,11 +262,11 @@ def document_reference(entry: DocumentEntry, of: Registered, place: Place) -> Js
             for each in of.links
         ],
         description=entry.comments,
-        securityLabel=[dt.concept(each) for each in entry.confidentiality_codes],
+        securityLabel=_concepts(entry.confidentiality_codes),
         content=[
             _some(
                 attachment=attachment,
-                format=dt.coding(entry.format_code) if entry.format_code.code else None,
+                format=dt.coding(entry.format_code) if entry.format_code.code.strip() else None,
             )
         ],
         context=context,
@@ -284,14 +288,14 @@ def set_list(the_set: SubmissionSet, of: Registered, place: Place) -> Json:
         meta={"versionId": str(of.version), "lastUpdated": dt.instant(of.at)},
         contained=contained.resources,
         extension=[
+            *_designations([the_set.content_type_code]),
             *(
-                [{"url": DESIGNATION, "valueCodeableConcept": dt.concept(the_set.content_type_code)}]
-                if the_set.content_type_code.code
+                [{"url": SOURCE_ID, "valueIdentifier": dt.unique_id(the_set.source_id)}]
+                if the_set.source_id
                 else ()
             ),
-            {"url": SOURCE_ID, "valueIdentifier": dt.identifier(the_set.source_id)},
             *({"url": RECIPIENT, "valueReference": each} for each in recipients),
-            *_texts(HOME, "valueOid", home and _oid_urn(home)),
+            *_oid(HOME, home),
             *({"url": MORE_AUTHORS, "valueReference": each} for each in sources[1:]),
             *_slots(the_set.extra_slots),
         ],
@@ -304,9 +308,9 @@ def set_list(the_set: SubmissionSet, of: Registered, place: Place) -> Json:
         title=the_set.title,
         code={"coding": [{"system": LIST_TYPES, "code": SUBMISSION_SET}]},
         subject=_subject(the_set.patient_id),
-        date=dt.date_time(the_set.submission_time),
+        **_time("date", the_set.submission_time),
         source=source,
-        note=[{"text": the_set.comments}] if the_set.comments else None,
+        note=[{"text": each} for each in _told([the_set.comments or ""])],
         entry=_entries(of.links),
     )
 
@@ -319,8 +323,8 @@ def folder_list(folder: Folder, of: Registered, place: Place) -> Json:
         id=of.id,
         meta={"versionId": str(of.version), "lastUpdated": dt.instant(of.at)},
         extension=[
-            *({"url": DESIGNATION, "valueCodeableConcept": dt.concept(each)} for each in folder.codes),
-            *_texts(HOME, "valueOid", home and _oid_urn(home)),
+            *_designations(folder.codes),
+            *_oid(HOME, home),
             *_slots(folder.extra_slots),
         ],
         identifier=[
@@ -332,19 +336,41 @@ def folder_list(folder: Folder, of: Registered, place: Place) -> Json:
         title=folder.title,
         code={"coding": [{"system": LIST_TYPES, "code": FOLDER}]},
         subject=_subject(folder.patient_id),
-        date=folder.last_update_time and dt.date_time(folder.last_update_time),
-        note=[{"text": folder.comments}] if folder.comments else None,
+        **_time("date", folder.last_update_time),
+        note=[{"text": each} for each in _told([folder.comments or ""])],
         entry=_entries(of.links),
     )
 
 
 def _some(**members: Any) -> Json:
-    """What there is: an element of FHIR is never empty."""
-    return {name: value for name, value in members.items() if value not in (None, "", [], {})}
+    """What there is: an element of FHIR is never empty, and no text of it has blanks alone."""
+    return {
+        name: value
+        for name, value in members.items()
+        if value not in (None, [], {}) and not (isinstance(value, str) and not value.strip())
+    }
 
 
 def _concept(code: Code) -> Json | None:
-    return dt.concept(code) if code.code else None
+    return dt.concept(code) if code.code.strip() else None
+
+
+def _concepts(codes: Iterable[Code]) -> list[Json]:
+    return [dt.concept(each) for each in codes if each.code.strip()]
+
+
+def _designations(codes: Iterable[Code]) -> list[Json]:
+    return [{"url": DESIGNATION, "valueCodeableConcept": each} for each in _concepts(codes)]
+
+
+def _time(name: str, dtm: str | None) -> Json:
+    return dt.time_of(name, dtm) if dtm else {}
+
+
+def _oid(url: str, oid: str | None) -> list[Json]:
+    """An extension with an OID; one that is none of R4's, whose first arc is 0 to 2, is any URI."""
+    urn = _oid_urn(oid) if oid else None
+    return _texts(url, "valueOid" if urn and urn[8:10] in ("0.", "1.", "2.") else "valueUri", urn)
 
 
 def _oid_urn(oid: str) -> str:
@@ -361,11 +387,11 @@ def _slots(slots: Iterable[Slot]) -> list[Json]:
             "url": SLOT,
             "extension": [
                 {"url": "name", "valueString": slot.name},
-                *({"url": "value", "valueString": each} for each in slot.values if each),
+                *({"url": "value", "valueString": each} for each in _told(slot.values)),
             ],
         }
         for slot in slots
-        if slot.name
+        if slot.name.strip()
     ]
 
 
@@ -378,7 +404,7 @@ def _subject(pid: str) -> Json | None:
 
 
 def _is_encounter(identifier: Json) -> bool:
-    return bool(identifier["type"]["coding"][0]["code"] == dt.ENCOUNTER)
+    return bool(identifier["type"]["coding"][0].get("code") == dt.ENCOUNTER)
 
 
 def _entries(links: Sequence[Relation]) -> list[Json]:
@@ -411,7 +437,7 @@ def _patient_resource(pid: str, info: Sequence[str]) -> Json:
         except DataTypeError:
             continue
         fields.setdefault(parsed.name, []).append(parsed.content)
-    identifiers = [dt.cx(pid)]
+    identifiers = [dt.cx(pid)] if pid else []
     for each in fields.get("PID-3", ()):
         try:
             if each != pid:
@@ -434,7 +460,7 @@ def _patient_resource(pid: str, info: Sequence[str]) -> Json:
 
 def _birth_date(text: str) -> str | None:
     try:
-        return dt.date_time(text[:8]) if len(text) >= 4 and text.isdigit() else None
+        return dt.date_time(text[:8])
     except (KeyError, DataTypeError):
         return None
 
@@ -454,7 +480,7 @@ def _pid_name(text: str) -> Json:
 def _pid_address(text: str) -> Json:
     street, other, city, state, post_code, country = _parts(text, 6)
     return _some(
-        line=[each for each in (street, other) if each],
+        line=_told((street, other)),
         city=city,
         state=state,
         postalCode=post_code,
@@ -592,9 +618,11 @@ class Reader:
         found = (self.code(each, f"{element}[{number}]") for number, each in enumerate(concepts))
         return tuple(each for each in found if each.code)
 
-    def time(self, given: str | None, element: str) -> str | None:
+    def time(self, of: Json, name: str, element: str) -> str | None:
         """A DTM, or None."""
-        return (given and self.findings.read(dt.read_date_time, given, self.at(element), "")) or None
+        if not of.get(name):
+            return None
+        return self.findings.read(partial(dt.read_time, name=name), of, self.at(element), "") or None
 
     def home(self) -> str | None:
         """The homeCommunityId, in any of the places and spellings that are in use."""
@@ -658,14 +686,16 @@ def read_document_reference(reader: Reader, entry_uuid: str) -> DocumentEntry:
         for each in context.get(name, ())
         if each.get("identifier")
     ]
-    repository = next((each.get("valueOid") for each in extensions(attachment, REPOSITORY)), None)
+    repository = next(
+        (each.get("valueOid") or each.get("valueUri") for each in extensions(attachment, REPOSITORY)), None
+    )
     return DocumentEntry(
         entry_uuid=_entry_uuid(given) or entry_uuid,
         unique_id=reader.findings.read(dt.read_unique_id, master, reader.at("masterIdentifier"), "")
         if master
         else "",
         patient_id=pid,
-        mime_type=attachment.get("contentType", ""),
+        mime_type=dt.read_token(attachment, "contentType"),
         class_code=reader.code(_first(given.get("category", ())), "category[0]"),
         type_code=reader.code(given.get("type"), "type"),
         format_code=reader.findings.read(
@@ -681,16 +711,16 @@ def read_document_reference(reader: Reader, entry_uuid: str) -> DocumentEntry:
         source_patient_info=source_info,
         home=reader.home(),
         repository_unique_id=bare_oid(repository) if repository else None,
-        creation_time=reader.time(attachment.get("creation"), "content[0].attachment.creation"),
-        service_start_time=reader.time(period.get("start"), "context.period.start"),
-        service_stop_time=reader.time(period.get("end"), "context.period.end"),
+        creation_time=reader.time(attachment, "creation", "content[0].attachment.creation"),
+        service_start_time=reader.time(period, "start", "context.period.start"),
+        service_stop_time=reader.time(period, "end", "context.period.end"),
         hash=reader.findings.read(
             dt.read_hash, attachment["hash"], reader.at("content[0].attachment.hash"), ""
         )
         or None
         if attachment.get("hash")
         else None,
-        size=attachment.get("size"),
+        size=attachment.get("size", _large_size(attachment)),
         title=attachment.get("title"),
         comments=given.get("description"),
         uri=next((each.get("valueUri") for each in extensions(attachment, URI_OF_DOCUMENT)), None),
@@ -724,7 +754,7 @@ def read_set_list(reader: Reader, entry_uuid: str) -> SubmissionSet:
         source_id=reader.findings.read(dt.read_unique_id, source, reader.at("extension"), "")
         if source
         else "",
-        submission_time=reader.time(given.get("date"), "date") or "",
+        submission_time=reader.time(given, "date", "date") or "",
         content_type_code=reader.code(designations[0], "extension") if designations else Code("", ""),
         home=reader.home(),
         title=given.get("title"),
@@ -757,6 +787,13 @@ def list_code(given: Json) -> str:
     """What kind of List it is: submissionset, folder, or nothing that MHD knows."""
     codings = given.get("code", {}).get("coding", ())
     return next((str(each.get("code", "")) for each in codings if each.get("system") == LIST_TYPES), "")
+
+
+def _large_size(attachment: Json) -> int | None:
+    told = "".join(each.get("valueString", "") for each in extensions(attachment, SIZE))
+    return (
+        int(told) if told.isascii() and told.isdigit() and len(told) < 20 and int(told) > _MOST_SIZE else None
+    )
 
 
 def _attachment(given: Json) -> Json:
@@ -808,14 +845,14 @@ def read_source_patient(patient: Json) -> tuple[str, tuple[str, ...]]:
             return pid, said
     info = [] if pid == MASK else [f"PID-3|{each}" for each in (pid, *others)]
     name = _first(patient.get("name", ()))
-    given = name.get("given", [])
+    given = dt.words(name, "given")
     if name:
         parts = (
             name.get("family") or ("" if given else name.get("text", "")),
             given[0] if given else "",
             " ".join(given[1:]),
-            " ".join(name.get("suffix", ())),
-            " ".join(name.get("prefix", ())),
+            " ".join(dt.words(name, "suffix")),
+            " ".join(dt.words(name, "prefix")),
         )
         info.append("PID-5|" + "^".join(map(escape, parts)).rstrip("^"))
     if born := patient.get("birthDate"):
@@ -823,7 +860,7 @@ def read_source_patient(patient: Json) -> tuple[str, tuple[str, ...]]:
     if gender := _GENDER_CODES.get(patient.get("gender", "")):
         info.append(f"PID-8|{gender}")
     if address := _first(patient.get("address", ())):
-        lines = address.get("line", [])
+        lines = dt.words(address, "line")
         address_parts = (
             lines[0] if lines else "",
             " ".join(lines[1:]),

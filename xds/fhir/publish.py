@@ -1,7 +1,8 @@
 """A document by itself: ITI-105 Simplified Publish, and ITI-106 Generate Metadata from a CDA document.
 
 Both make the submission set that ITI-65 would have brought, and go on as provide.py does. The set's uniqueId
-is made of the document's, so that publishing a document once more is told as the repeat that it is.
+is made of the document's, so that publishing a document once more is told as the repeat that it is; the
+entryUUID is not, as it would be told as an id that is taken.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from xds.fhir.provide import (
 )
 from xds.fhir.rules import broken
 from xds.metadata import cda
+from xds.metadata.ebrim import new_id
 from xds.metadata.model import DocumentEntry, SubmissionSet
 from xds.transactions.transaction import Node
 from xds.transport.staged import Staged
@@ -76,9 +78,7 @@ def read(node: Node, request: Request) -> Asked:
     if not name or "url" in attachment or len(resource["content"]) > 1:
         errors.append(broken("mhd-publish", f"{_PLACE}.content[0].attachment"))
     reader = Reader(resource, _PLACE, findings, lambda reference: None)
-    master = resource.get("masterIdentifier", {}).get("value", "")
-    own = new_unique_id(f"{master}|entry") if master else new_unique_id()
-    entry = mapping.read_document_reference(reader, _uuid_of(own))
+    entry = mapping.read_document_reference(reader, new_id())
     draft = _draft(request, entry, received.staged.get(name), _PLACE)
     errors += relations(draft, entry, resource, _PLACE, lambda reference: "", request.place.base)
     errors += of_findings(findings)
@@ -99,12 +99,6 @@ def _data(resource: Json) -> str:
     attachment = first.get("attachment") if isinstance(first, dict) else None
     data = attachment.pop("data", "") if isinstance(attachment, dict) else ""
     return data if isinstance(data, str) else ""
-
-
-def _uuid_of(oid: str) -> str:
-    """The UUID that an OID below 2.25 is."""
-    digits = f"{int(oid.rpartition('.')[2]):032x}"
-    return f"urn:uuid:{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def _stored(node: Node, draft: Draft, entry: DocumentEntry) -> DocumentEntry:
@@ -140,10 +134,8 @@ def read_generate(node: Node, request: Request) -> Asked:
     checked(resource)
     with staged.open() as file:
         beginning = file.read(cda.LONGEST + 1)
-    own = f"urn:uuid:{staged.sha256[:8]}-{staged.sha256[8:12]}-{staged.sha256[12:16]}"
-    own += f"-{staged.sha256[16:20]}-{staged.sha256[20:32]}"
     try:
-        header = cda.read_header(beginning, own, test=node.registry.options.synthetic)
+        header = cda.read_header(beginning, new_id(), test=node.registry.options.synthetic)
     except cda.CdaError as error:
         raise RegistryFailure(
             *(broken("mhd-cda", each.location, f"({each.sentence})") for each in error.findings)
