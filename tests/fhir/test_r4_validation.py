@@ -460,7 +460,7 @@ def known(expression: str) -> bool:
     return first in RESOURCES | {"Resource"} and said.issuperset(names)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(resources())
 def test_any_resource_of_the_table_is_judged(resource: Resource) -> None:
     """What the table allows is never an element that the schema does not know, or of another form."""
