@@ -73,6 +73,7 @@ MAY_IMPORT = {
         "security",
         "store",
         "registry",
+        "repository",
     },
     "cli": {
         "errors",

@@ -113,6 +113,21 @@ def check(arguments: argparse.Namespace) -> int:
     return 0 if current else 1
 
 
+_COPY = "Copy a registry and its documents to another database and store; goes on where it was broken off."
+
+
+def copy_all(arguments: argparse.Namespace) -> int:
+    """Copy a registry and its documents to other engines, and compare both sides."""
+    from xds.commands.copy import Side, run
+
+    @contextmanager
+    def opened(settings: Settings) -> Iterator[Side]:
+        with _documents(settings) as documents, _database(settings) as database:
+            yield Side(database, documents)
+
+    return run(arguments, _settings(arguments)[0], opened)
+
+
 def sweep(arguments: argparse.Namespace) -> int:
     """Remove bytes that were staged or put and never registered, and replies that nobody has use for."""
     from xds.gateway import strays
@@ -393,6 +408,16 @@ def _parser() -> argparse.ArgumentParser:
     explain_commands.add_commands(commands, lambda arguments: _settings(arguments)[0], _current_database)
     log_commands.add_commands(commands, lambda arguments: _settings(arguments)[0], _current_database)
     privacy_commands.add_commands(commands, _registry, _patient)
+    copy = commands.add_parser("copy", help=_COPY, description=_COPY)
+    copy.add_argument("--config", type=Path, help="settings file of the source (default: XDS_CONFIG)")
+    copy.add_argument(
+        "--to", type=Path, required=True, help="settings file of the target; XDS_TO_… goes before it"
+    )
+    copy.add_argument("--stopped", action="store_true", help="no node of the source is running")
+    copy.add_argument("--skip-damaged", action="store_true", help="leave out documents that are damaged")
+    copy.add_argument("--no-read-back", action="store_true", help="do not read the target's documents again")
+    copy.add_argument("--quiet", action="store_true", help="no progress")
+    copy.set_defaults(run=copy_all)
     ticket_commands.add_commands(commands, lambda arguments: _settings(arguments)[0]["trust"])
     return parser
 

@@ -208,6 +208,12 @@ SETTINGS: Final = (
         _name,
         "The node's name in the access log, whose events it chains; empty: the machine's.",
     ),
+    Setting(
+        "node.read_only",
+        "off",
+        _one_of("off", "on"),
+        "With on the node answers queries and hands out documents, and takes nothing in: for `xds copy`.",
+    ),
     Setting("node.home_community_id", "", _oid, "This community's OID, with or without urn:oid:."),
     Setting("node.repository_unique_id", "", _oid, "This document repository's OID. Required to serve."),
     Setting(

@@ -288,7 +288,7 @@ def _publish(url: str, service: TicketService, patient_id: str, now: datetime) -
     if found["total"] != 1:
         raise DemoFailed("What was published over FHIR is not found there.")
     identifiers = found["entry"][0]["resource"]["identifier"]
-    return next(each["value"] for each in identifiers if each["use"] == "official")
+    return str(next(each["value"] for each in identifiers if each["use"] == "official"))
 
 
 def _log_of(url: str, ticket: str) -> list[str]:
