@@ -11,6 +11,7 @@ import logging
 import os
 import socket
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -25,7 +26,15 @@ from xds.commands import codes as code_commands
 from xds.commands import explain as explain_commands
 from xds.commands import log as log_commands
 from xds.commands import privacy as privacy_commands
-from xds.config import MOST_GRACE_HOURS, Settings, audit_node, audit_receiver_names, check_to_serve, load
+from xds.config import (
+    MOST_GRACE_HOURS,
+    Settings,
+    audit_node,
+    audit_receiver_names,
+    check_to_serve,
+    document_store,
+    load,
+)
 from xds.demo import commands as ticket_commands
 from xds.errors import DataTypeError, RegistryFailure, SettingsError, XdsError
 
@@ -36,10 +45,13 @@ if TYPE_CHECKING:
     from xds.audit.operators import Operator
     from xds.registry.parting import Parted
     from xds.registry.patients import Domain
-    from xds.repository.files import FolderStore
+    from xds.repository.store import DocumentStore
     from xds.store.database import Database
 
 T = TypeVar("T")
+
+#: metrics.FOLDER, which is not imported here: it must be there before what reads it is.
+_COUNTS = "PROMETHEUS_MULTIPROC_DIR"
 
 
 def serve(arguments: argparse.Namespace) -> int:
@@ -87,7 +99,9 @@ def serve(arguments: argparse.Namespace) -> int:
     print(f"xds {__version__}: listening on {host}:{port}", file=sys.stderr)
     if settings["patients.mllp_listen"]:
         print("xds: patient feed (MLLP) on {}:{}".format(*settings["patients.mllp_listen"]), file=sys.stderr)
-    server.serve()
+    with tempfile.TemporaryDirectory(prefix="xds-metrics-") as folder:
+        os.environ[_COUNTS] = folder  # for the workers, who count together
+        server.serve()
     return 0
 
 
@@ -101,7 +115,7 @@ def migrate(arguments: argparse.Namespace) -> int:
 
 
 def check(arguments: argparse.Namespace) -> int:
-    """Say whether the node could start: settings, database, document folder."""
+    """Say whether the node could start: settings, database, document store."""
     settings, _ = _settings(arguments)
     check_to_serve(settings)
     print("settings   in order")
@@ -318,13 +332,11 @@ def _current_database(settings: Settings) -> Iterator[Database]:
 
 
 @contextmanager
-def _documents(settings: Settings) -> Iterator[FolderStore]:
-    """The node's document folder, in which a file could be made a moment ago."""
-    from xds.repository.files import FolderStore
-
+def _documents(settings: Settings) -> Iterator[DocumentStore]:
+    """The node's document store, which took, gave and removed something a moment ago."""
     try:
-        store = FolderStore(settings["store.documents"])
-        store.staging.create().discard()
+        store = document_store(settings)
+        store.try_out()
         yield store
     except OSError as error:
         raise SettingsError(f"store.documents cannot be used: {error.strerror}") from None

@@ -23,12 +23,23 @@ from typing import TYPE_CHECKING, Any, Final
 from xds.errors import DataTypeError, SettingsError
 from xds.metadata import codesystems, national
 from xds.metadata.datatypes import check_oid
+from xds.repository.s3_options import (
+    ENCRYPTIONS,
+    Bucket,
+    S3Options,
+    Secret,
+    read_bucket,
+    read_endpoint,
+    read_region,
+    s3_options,
+)
 from xds.transport.limits import Limits
 
 if TYPE_CHECKING:
     from xds.audit.event import Node
     from xds.audit.receivers import Receiver
     from xds.gateway.communities import Communities
+    from xds.repository.store import DocumentStore
     from xds.security.trust import Issuer
 
 
@@ -177,10 +188,19 @@ def _database_url(value: Any) -> str:
     return _text(value) if _text(value).startswith("postgresql") else _url(value)
 
 
-def _folder_url(value: Any) -> Path:
+def _folder_url(value: Any) -> Path | None:
     url = _url(value)
+    if url and not url.startswith("file:///"):
+        raise ValueError("is not file:///… with a path")
+    return Path(url.removeprefix("file://")) if url else None
+
+
+def _documents_url(value: Any) -> Path | Bucket:
+    url = _url(value)
+    if url.startswith("s3://"):
+        return read_bucket(url)
     if not url.startswith("file:///"):
-        raise ValueError("is not file:///…; this version keeps documents in a folder only")
+        raise ValueError("is neither file:///… nor s3://…")
     return Path(url.removeprefix("file://"))
 
 
@@ -222,6 +242,12 @@ SETTINGS: Final = (
         _text,
         "Scheme and authority that clients use, when a proxy stands in between; in the WSDL.",
     ),
+    Setting(
+        "log.format",
+        "text",
+        _one_of("text", "json"),
+        "Lines of the log as text, or each as a JSON object.",
+    ),
     Setting("tls.certificate", "", _path, "Server certificate chain, PEM."),
     Setting("tls.key", "", _path, "Key of the server certificate, PEM (PKCS#8)."),
     Setting(
@@ -240,8 +266,15 @@ SETTINGS: Final = (
     Setting(
         "store.documents",
         "file:///var/lib/xds/documents",
+        _documents_url,
+        "Where document bytes are: file:///… with a path, on a local disk, or s3://bucket/prefix.",
+    ),
+    Setting(
+        "store.work",
+        "",
         _folder_url,
-        "Where document bytes are: file:///… with a path, on a local disk.",
+        "With s3://…: where bytes are while they arrive, and messages that wait: file:///… with a path, on a"
+        " local disk of this node's own.",
     ),
     Setting(
         "store.sweep_grace_hours",
@@ -256,6 +289,26 @@ SETTINGS: Final = (
         _number(1, 1000),
         "Connections that one worker holds to PostgreSQL for reading, and as many for writing.",
     ),
+    Setting(
+        "s3.endpoint",
+        "",
+        lambda value: read_endpoint(_text(value)),
+        "The S3 server: https://host or https://host:port (docs/operations.md).",
+    ),
+    Setting("s3.access_key", "", _text, "The name of the node's key there."),
+    Setting("s3.secret_key", "", lambda value: Secret(_text(value)), "The key itself; it is never shown."),
+    Setting("s3.secret_key_file", "", _path, "A file that holds it, instead of s3.secret_key."),
+    Setting(
+        "s3.region", "us-east-1", lambda value: read_region(_text(value)), "The region that requests name."
+    ),
+    Setting(
+        "s3.encryption",
+        "none",
+        _one_of(*ENCRYPTIONS),
+        "What the server is asked to encrypt documents with: none is as the bucket has it.",
+    ),
+    Setting("s3.encryption_key", "", _text, "The key's id there, with s3.encryption = aws:kms."),
+    Setting("s3.ca", "", _path, "Authorities of the server's certificate, PEM; empty: the machine's."),
     Setting(
         "registry.results",
         10_000,
@@ -511,6 +564,10 @@ def check_to_serve(settings: Settings) -> None:
             "tls.client_ca needs tls.certificate and tls.key: client certificates come with TLS only"
         )
     errors += _tls_errors(settings)
+    try:
+        documents_in_s3(settings)
+    except SettingsError as error:
+        errors += str(error).splitlines()
     errors += _patient_errors(settings)
     for key in ("repository.on_demand", "gateway.ticket_exchange"):
         if settings[key]:
@@ -572,6 +629,29 @@ def unsafe_communities(settings: Settings, communities: Communities) -> list[str
         settings["node.public_url"],
         settings["node.threads"],
     )
+
+
+def documents_in_s3(settings: Settings) -> S3Options | None:
+    """The server and the bucket; None when documents are in a folder. Raises SettingsError."""
+    bucket = settings["store.documents"]
+    if not isinstance(bucket, Bucket):
+        return None
+    given = {
+        key.removeprefix("s3."): value for key, value in settings.values.items() if key.startswith("s3.")
+    }
+    return s3_options(bucket, given, settings["store.work"], test=settings["environment"] == "test")
+
+
+def document_store(settings: Settings) -> DocumentStore:
+    """Where document bytes are; raises SettingsError and OSError."""
+    options = documents_in_s3(settings)
+    if options is None:
+        from xds.repository.files import FolderStore
+
+        return FolderStore(settings["store.documents"])
+    from xds.repository.s3 import S3Store  # and the SDK, which a folder does without
+
+    return S3Store(options, settings["store.work"])
 
 
 def _ticket_errors(settings: Settings) -> list[str]:

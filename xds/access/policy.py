@@ -40,6 +40,10 @@ class Action(StrEnum):
     READ_LOG = "read-log"
 
 
+#: What changes anything but the access log.
+WRITING: Final = frozenset((Action.CREATE, Action.UPDATE, Action.DELETE, Action.ADMINISTER))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """One `[[policy]]`; policy.toml tells what each key says. What is None is not asked."""

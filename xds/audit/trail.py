@@ -9,7 +9,8 @@ written pass for one that was.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -30,12 +31,23 @@ log = logging.getLogger("xds")
 _SHORT: Final = 2_048
 
 
+#: Told of each request that has ended: its transaction, how it ended, and how long it took in seconds.
+Observe = Callable[[str, str, float], None]
+
+
+def _ended(deeds: Sequence[Deed]) -> str:
+    """In a word: partial, when some of it was not done."""
+    done = [each.outcome is Outcome.SUCCESS for each in deeds]
+    return "success" if all(done) else "partial" if any(done) else "refused"
+
+
 class Trails:
     """Opens the trail of each request of a node."""
 
-    def __init__(self, audit: AuditLog, node: Node) -> None:
+    def __init__(self, audit: AuditLog, node: Node, observe: Observe | None = None) -> None:
         self.audit = audit
         self.node = node
+        self._observe = observe
 
     def __call__(self, req: falcon.Request) -> Trail:
         """Of an HTTP request, before it is read."""
@@ -44,31 +56,36 @@ class Trails:
             remote=req.remote_addr or "",
             trace=trace.read(req.get_header("traceparent", default="")),
         )
-        return Trail(self.audit, self.node, context)
+        return Trail(self.audit, self.node, context, self._observe)
 
     def of(self, endpoint: str, remote: str) -> Trail:
         """Of a request that came in another way."""
-        return Trail(self.audit, self.node, Context(endpoint=endpoint, remote=remote))
+        return Trail(self.audit, self.node, Context(endpoint=endpoint, remote=remote), self._observe)
 
 
 class Trail:
     """What the access log gets to know of one request; `context` is filled in as it becomes known."""
 
-    def __init__(self, audit: AuditLog, node: Node, context: Context) -> None:
+    def __init__(self, audit: AuditLog, node: Node, context: Context, observe: Observe | None = None) -> None:
         self.context = context
         self._audit = audit
         self._node = node
+        self._observe = observe
+        self._began = time.perf_counter()
+        self._ended = "success"
         self._told = self._came_to_nothing = False
 
     def done(self, connection: Connection, *deeds: Deed) -> None:
         """Write what is being done, in the transaction that does it and as the last thing in it."""
         self._audit.add(connection, [entry(self._node, self.context, each) for each in deeds])
         self._told = True
+        self._ended = _ended(deeds)
 
     def seen(self, *deeds: Deed) -> None:
         """Write what is about to be shown; whoever calls it shows nothing when it raises."""
         self._audit.write([entry(self._node, self.context, each) for each in deeds])
         self._told = True
+        self._ended = _ended(deeds)
 
     def refused(self, errors: Sequence[RegistryError]) -> None:
         """The request came to nothing, for these reasons."""
@@ -76,10 +93,12 @@ class Trail:
 
     def refused_for(self, reason: str) -> None:
         """The same in words, which hold no value of the message."""
+        self._ended = "refused"
         self._failed(Deed(outcome=Outcome.MINOR, reason=reason))
 
     def denied(self, rule: str) -> None:
         """Gate 1 let nobody in. Whom the message would have been about is not believed, and not written."""
+        self._ended = "denied"
         self._failed(Deed(outcome=Outcome.SERIOUS, reason=f"{DENIED}{rule}"))
 
     def elsewhere(self) -> None:
@@ -94,12 +113,15 @@ class Trail:
         if self._came_to_nothing:
             return
         self.context.reference = self.context.reference or reference
+        self._ended = "fault"
         self._failed(Deed(outcome=Outcome.SERIOUS, reason=reason))
 
     def close(self) -> None:
         """The end, whatever came: what nobody told of was broken off."""
         if not self._told:
             self.fault("broken off")
+        if self._observe is not None:
+            self._observe(self.context.number, self._ended, time.perf_counter() - self._began)
 
     def onward(self) -> str:
         """The traceparent of a call that is made for the request; one that came without gets a trace here."""

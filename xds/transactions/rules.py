@@ -196,6 +196,12 @@ RULES: Final[Mapping[str, Rule]] = {
         "HL7 table 0008",
         Code.REGISTRY_ERROR,
     ),
+    "node-read-only": Rule(
+        "This node takes nothing in for now (node.read_only), as when its data is moved: send it again later.",
+        "this node's own",
+        Code.REGISTRY_BUSY,
+        Code.REPOSITORY_BUSY,
+    ),
     "node-busy": Rule(
         "The node could not finish the request just now and has stored nothing: send it again, unchanged.",
         "ITI TF-3 table 4.2.4.1-2",
