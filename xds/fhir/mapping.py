@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 from xds.errors import DataTypeError
 from xds.fhir import datatypes as dt
 from xds.fhir.datatypes import Json, extensions
-from xds.metadata import names
+from xds.metadata import names, national
 from xds.metadata.datatypes import XCN, XON, XTN, PidField, Recipient, bare_oid, escape, unescape
 from xds.metadata.model import Author, Code, DocumentEntry, Folder, Slot, SubmissionSet
 from xds.registry.masking import MASK
@@ -32,6 +32,8 @@ DESIGNATION: Final = f"{MHD}ihe-designationType"
 SOURCE_ID: Final = f"{MHD}ihe-sourceId"
 RECIPIENT: Final = f"{MHD}ihe-intendedRecipient"
 AUTHOR_ORGANIZATION: Final = f"{MHD}ihe-authorOrg"
+#: National numbers, which a Patient may have beside others.
+_OF_PATIENTS: Final = (national.NATIONAL, national.TEMPORARY, national.SHARED_HELP)
 LIST_TYPES: Final = "https://profiles.ihe.net/ITI/MHD/CodeSystem/MHDlistTypes"
 ID_TYPES: Final = "https://profiles.ihe.net/ITI/MHD/CodeSystem/IHE.MHD.MHDIdentifierType"
 #: Our own, for what FHIR has no place for.
@@ -874,7 +876,12 @@ def read_source_patient(patient: Json) -> tuple[str, tuple[str, ...]]:
 
 
 def _patient_id(patient: Json) -> str:
-    for each in patient.get("identifier", ()):
+    """The patient id among a Patient's identifiers: a national number, or else the first."""
+    identifiers = patient.get("identifier", ())
+    for each in identifiers:
+        if dt.scheme_of(each.get("system", "")) in _OF_PATIENTS:
+            return dt.read_cx(each)
+    for each in identifiers:
         return dt.read_cx(each)
     raise DataTypeError("The Patient has no identifier.")
 

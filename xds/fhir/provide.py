@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from typing import Final
 from uuid import UUID, uuid4, uuid5
+
+import orjson
 
 from xds.access.gate import Access
 from xds.access.policy import Action
@@ -41,15 +44,20 @@ from xds.transport.staged import Staged
 #: Ids that a sender leaves open are made of the submission set's and the entry's own: a bundle that is sent
 #: again is the same submission, and changes nothing (docs/decisions/0007-idempotent-repeat.md).
 _NAMESPACE: Final = UUID("1b0f3f4e-5b0c-5e0e-9c0e-6a1f0a6b65a5")
-#: Elements that MHD does not allow (0..0), by type of resource.
+#: Elements that MHD does not allow (0..0), by type of resource; and what changes the meaning of all others in
+#: a way that is not known here.
 _PROHIBITED: Final[Mapping[str, Sequence[str]]] = {
-    "DocumentReference": ("docStatus", "modifierExtension"),
-    "List": ("encounter", "orderedBy", "emptyReason", "modifierExtension"),
+    "DocumentReference": ("docStatus", "implicitRules"),
+    "List": ("encounter", "orderedBy", "emptyReason", "implicitRules"),
 }
+#: Of entries of a List.
+_PROHIBITED_OF_ENTRIES: Final = ("flag", "deleted", "date")
+#: What can be repeated in R4, and not in MHD.
+_SINGLE: Final = ("category", "content")
 #: What XDS has no place for.
 _NOT_SAVED: Final[Mapping[str, Sequence[str]]] = {
-    "DocumentReference": ("custodian", "text", "language", "implicitRules"),
-    "List": ("text", "language", "implicitRules"),
+    "DocumentReference": ("custodian", "text", "language"),
+    "List": ("text", "language"),
 }
 
 
@@ -71,7 +79,7 @@ class Draft:
 
     `places` gives the FHIRPath of each object by its id as sent; `targets` what stands for a registered
     object, by the id that links have in its place. `grown` are the registered folders that get documents,
-    `patched` the documents that are said to be superseded, each with its place.
+    `patched` the documents that are said to be superseded, each with its place; `made` the ids made here.
     """
 
     the_set: SubmissionSet
@@ -83,10 +91,13 @@ class Draft:
     targets: dict[str, Target] = field(default_factory=dict)
     grown: dict[str, str] = field(default_factory=dict)
     patched: dict[str, str] = field(default_factory=dict)
+    made: set[str] = field(default_factory=set)
 
     def new_id(self, name: str) -> str:
         """An id that is the same whenever the same submission is made."""
-        return f"urn:uuid:{uuid5(_NAMESPACE, f'{self.the_set.unique_id}|{name}')}"
+        own = _made_id(self.the_set.unique_id, name)
+        self.made.add(own)
+        return own
 
     def link(self, type: str, source: str, target: str, status: str | None = None) -> str:
         """Link two objects; what the set holds it holds as `status` says. Gives the link's id."""
@@ -117,6 +128,10 @@ class Draft:
         """All objects in ebRIM's terms, in order."""
         everything: tuple[Entry, ...] = (self.the_set, *self.entries, *self.folders, *self.links)
         return [_said(registry_object(each)) for each in everything]
+
+
+def _made_id(unique_id: str, name: str) -> str:
+    return f"urn:uuid:{uuid5(_NAMESPACE, f'{unique_id}|{name}')}"
 
 
 def _said(obj: RegistryObject) -> RegistryObject:
@@ -171,11 +186,10 @@ def asked(
     """The submission, when it is valid by itself. Raises RegistryFailure with everything that is wrong."""
     objects = draft.objects()
     found = [*errors]
-    if not errors or all(each.warning for each in errors):
-        for each in draft.entries:
-            obj = next(one for one in objects if one.id == each.entry_uuid)
-            if each.entry_uuid in draft.documents:
-                found += iti41.compare(obj, draft.documents[each.entry_uuid])
+    for each in draft.entries:
+        obj = next(one for one in objects if one.id == each.entry_uuid)
+        if each.entry_uuid in draft.documents:
+            found += iti41.compare(obj, draft.documents[each.entry_uuid])
     found += check(objects, transaction="ITI-41", codes=node.codes)
     home = node.registry.options
     named: tuple[SubmissionSet | DocumentEntry | Folder, ...]
@@ -214,7 +228,13 @@ def do(node: Node, asked: Asked, access: Access, trail: Trail) -> Answer:
     try:
         iti41.do(node, asked.provided, access, trail)
     except RegistryFailure as failure:
-        raise RegistryFailure(*located(failure.errors, draft.places)) from None
+        # Ids that were made of a uniqueId are taken when that is, which is what the sender must hear of.
+        told = [
+            each
+            for each in failure.errors
+            if each.rule != "registry-entry-uuid-new" or each.location.partition("/")[0] not in draft.made
+        ]
+        raise RegistryFailure(*located(told or failure.errors, draft.places)) from None
     return asked.answer(draft, asked.warnings)
 
 
@@ -247,8 +267,9 @@ def _resolve(node: Node, draft: Draft, visibility: Visibility) -> None:
     dropped = set()
     for each in draft.links:
         source, end = found.get(each.source, each.source), found.get(each.target, each.target)
-        if (each.source, end) in members:
-            dropped.add(each.entry_uuid)  # it is in the folder already
+        # It is in the folder already, unless this is the repeat of what put it there.
+        if (each.source, end) in members and not node.registry.owners_of_objects([each.entry_uuid]):
+            dropped.add(each.entry_uuid)
         elif each.target not in dropped:
             kept.append(replace(each, source=source, target=end))
     draft.links[:] = kept
@@ -294,11 +315,41 @@ def prohibited(resource: Json, place: str) -> Iterator[RegistryError]:
     for name in _PROHIBITED.get(kind, ()):
         if name in resource:
             yield broken("mhd-prohibited", f"{place}.{name}")
+    for where in _modified(resource, place):
+        yield broken("mhd-prohibited", where)
+    if kind == "List":
+        for number, each in enumerate(resource.get("entry", ())):
+            for name in _PROHIBITED_OF_ENTRIES:
+                if name in each:
+                    yield broken("mhd-prohibited", f"{place}.entry[{number}].{name}")
+        if mapping.list_code(resource) == FOLDER and "source" in resource:
+            yield broken("mhd-prohibited", f"{place}.source")
+        if mapping.list_code(resource) == SUBMISSION_SET:
+            for url in (mapping.DESIGNATION, mapping.SOURCE_ID):
+                if len(list(dt.extensions(resource, url))) > 1:
+                    yield broken("mhd-single", f"{place}.extension")
+    if kind == "DocumentReference":
+        for name in _SINGLE:
+            if len(resource.get(name, ())) > 1:
+                yield broken("mhd-single", f"{place}.{name}[1]")
     for name in _NOT_SAVED.get(kind, ()):
         if name in resource:
             yield broken("mhd-not-saved", f"{place}.{name}", warning=True)
-    if resource.get("status", "current") != "current":
+    if resource.get("status") != "current":
         yield broken("mhd-status", f"{place}.status")
+
+
+def _modified(element: Json, place: str) -> Iterator[str]:
+    """Where there are modifier extensions, none of which is understood here."""
+    for name, value in element.items():
+        if name == "modifierExtension":
+            yield f"{place}.{name}"
+        elif isinstance(value, dict):
+            yield from _modified(value, f"{place}.{name}")
+        elif isinstance(value, list):
+            for number, each in enumerate(value):
+                if isinstance(each, dict):
+                    yield from _modified(each, f"{place}.{name}[{number}]")
 
 
 def of_findings(findings: Findings) -> Iterator[RegistryError]:
@@ -329,7 +380,7 @@ def relations(
         own = here(each["target"].get("reference", "")) or registered(
             draft, each["target"], "DocumentReference", where, base
         )
-        if not own:
+        if not own or "code" not in each:
             yield broken("mhd-related", where)
             continue
         kinds.setdefault(own, set()).add(mapping.ASSOCIATIONS[each["code"]])
@@ -391,6 +442,9 @@ _ROLES: Final[Mapping[tuple[str, str], str]] = {
 }
 
 
+_CONDITIONS: Final = frozenset(("ifNoneMatch", "ifModifiedSince", "ifMatch", "ifNoneExist"))
+
+
 def read(node: Node, request: Request) -> Asked:
     """The submission in a bundle. Raises Refused, and RegistryFailure with everything that is wrong."""
     received = request.body()
@@ -399,7 +453,16 @@ def read(node: Node, request: Request) -> Asked:
         raise RegistryFailure(broken("mhd-bundle", "Bundle.type"))
     contents = _taken_out(bundle)
     checked(bundle)
-    return _Reading(node, request, received.staged, contents, list(_entries(bundle))).asked()
+    digest = _digest(bundle, received.staged)
+    return _Reading(node, request, received.staged, contents, list(_entries(bundle)), digest).asked()
+
+
+def _digest(bundle: Json, staged: Mapping[str, Staged]) -> str:
+    """What a bundle says, as a text of which ids are made."""
+    digest = sha256(orjson.dumps(bundle, option=orjson.OPT_SORT_KEYS))
+    for name in sorted(staged):
+        digest.update(f"{name} {staged[name].sha256}\n".encode())
+    return digest.hexdigest()
 
 
 def _taken_out(bundle: Json) -> dict[int, str]:
@@ -423,6 +486,8 @@ def _entries(bundle: Json) -> Iterator[_Entry]:
         if role == "list":
             code = mapping.list_code(resource)
             role = {SUBMISSION_SET: "set" if method == "POST" else "", FOLDER: "folder"}.get(code, "")
+        if role != "patient" and how.keys() & _CONDITIONS:
+            role = ""
         yield _Entry(number, role, resource, each.get("fullUrl", ""), method, how.get("url", ""))
 
 
@@ -436,12 +501,14 @@ class _Reading:
         staged: Mapping[str, Staged],
         contents: Mapping[int, str],
         entries: Sequence[_Entry],
+        digest: str,
     ) -> None:
         self._node = node
         self._request = request
         self._staged = staged
         self._contents = contents
         self._entries = entries
+        self._digest = digest
         self._findings = Findings()
         self._errors: list[RegistryError] = []
         #: fullUrl -> entry; the id of an object by its entry's number.
@@ -459,6 +526,10 @@ class _Reading:
                 self._errors.append(broken("mhd-entry", f"Bundle.entry[{each.number}]"))
             elif each.role == "fhir document":
                 self._errors.append(broken("mhd-fhir-document", each.place))
+            if each.role in ("patient", "binary", "patch"):
+                self._errors += [
+                    broken("mhd-prohibited", one) for one in _modified(each.resource, each.place)
+                ]
             if each.method in ("POST", "PUT") and (not each.full_url or each.full_url in self._by_url):
                 self._errors.append(broken("mhd-full-url", f"Bundle.entry[{each.number}].fullUrl"))
             self._by_url.setdefault(each.full_url, each)
@@ -466,6 +537,7 @@ class _Reading:
         if len(sets) != 1:
             raise RegistryFailure(broken("mhd-one-set", "Bundle.entry"), *self._errors)
         draft = Draft(self._set(sets[0]))
+        draft.new_id("set")
         for each in (sets[0], *self._of("document reference"), *self._of("folder")):
             self._errors += prohibited(each.resource, each.place)
         documents = self._of("document reference")
@@ -512,8 +584,8 @@ class _Reading:
 
     def _set(self, each: _Entry) -> SubmissionSet:
         the_set = mapping.read_set_list(self._reader(each), "")
-        unique_id = the_set.unique_id or new_unique_id()
-        own = the_set.entry_uuid or f"urn:uuid:{uuid5(_NAMESPACE, f'{unique_id}|set')}"
+        unique_id = the_set.unique_id or new_unique_id(self._digest)
+        own = the_set.entry_uuid or _made_id(unique_id, "set")
         self._ids[each.number] = own
         return replace(the_set, unique_id=unique_id, entry_uuid=own)
 
@@ -619,7 +691,8 @@ class _Reading:
             if each.role == "patch":
                 response = {"status": "200 OK", "location": f"{base}/{each.url.removeprefix(base + '/')}"}
             elif each.role == "patient":
-                response = {"status": "200 OK", "location": each.url or each.full_url}
+                own = each.full_url if each.method == "POST" else each.url
+                response = {"status": "200 OK", "location": own or each.full_url}
             elif each.role == "folder" and each.method == "PUT":
                 response = {"status": "200 OK", "location": f"{base}/{each.url.removeprefix(base + '/')}"}
             elif each.role != "binary":

@@ -21,7 +21,8 @@ RULES: Final[Mapping[str, Rule]] = {
     ),
     "mhd-entry": Rule(
         "An entry is one of: List (submission set or folder), DocumentReference and Binary by POST; a folder"
-        " also by PUT; Patient by GET, POST or PUT; Parameters by PATCH of what is replaced.",
+        " also by PUT; Patient by GET, POST or PUT; Parameters by PATCH of what is replaced. None but a"
+        " Patient has conditions.",
         _BUNDLE,
         _METADATA,
     ),
@@ -64,6 +65,9 @@ RULES: Final[Mapping[str, Rule]] = {
     ),
     "mhd-prohibited": Rule(
         "MHD does not allow this element here: leave it out.", "MHD, Comprehensive metadata", _METADATA
+    ),
+    "mhd-single": Rule(
+        "There is one of this in what MHD publishes: send one.", "MHD, Comprehensive metadata", _METADATA
     ),
     "mhd-folder": Rule(
         "A folder that is put names one that is registered, List/id, and its entries are documents.",
