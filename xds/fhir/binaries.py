@@ -10,9 +10,10 @@ import base64
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain
 from typing import Final
 from urllib.parse import quote
+
+import orjson
 
 from xds.access.gate import Access
 from xds.access.policy import Action
@@ -22,7 +23,7 @@ from xds.fhir import bundles, document_references
 from xds.fhir.document_references import about_one, by_id, check_id, named_patient, not_there
 from xds.fhir.interaction import Answer, Interaction, Request
 from xds.fhir.mapping import resource_id
-from xds.fhir.negotiation import Form, accepted
+from xds.fhir.negotiation import Form, accepted, form_of, unaccepted
 from xds.fhir.outcomes import Issue, Refused, refused
 from xds.metadata import names
 from xds.metadata.entries import document_entry
@@ -41,7 +42,7 @@ _HEADERS: Final = {
     # A document is shown by whoever asked, and runs nothing in the name of this address.
     "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:",
 }
-_RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
+_RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII | re.IGNORECASE)
 
 
 def _checked_id(node: Node, request: Request) -> Request:
@@ -64,6 +65,8 @@ def retrieve(node: Node, request: Request, access: Access, trail: Trail) -> Answ
         trail.seen(*iti43.deeds(node, [(wanted, broken("retrieve-document"))], trail.patients))
         raise gone
     form = _form(request, entry.mime_type)
+    # A part is for who wants the bytes (RFC 9110, 14.2: of GET alone).
+    wants_part = request.method == "GET"
     etag = f'"{entry.hash}"' if entry.hash and form is None else ""
     headers = {**_HEADERS, **({"ETag": etag, "Accept-Ranges": "bytes"} if etag else {})}
     if etag and _matches(request.headers.get("if-none-match", ""), etag):
@@ -80,7 +83,7 @@ def retrieve(node: Node, request: Request, access: Access, trail: Trail) -> Answ
     if form is not None:
         return Answer(raw=_as_resource(document, hit.logical, form), headers=headers)
     headers["Content-Disposition"] = _disposition(entry)
-    part = _part(request.headers, etag, document.size)
+    part = _part(request.headers, etag, document.size) if wants_part else None
     if part is None:
         return Answer(raw=document, headers=headers)
     headers["Content-Range"] = f"bytes {part.first}-{part.first + part.size - 1}/{document.size}"
@@ -104,10 +107,15 @@ def _form(request: Request, mime_type: str) -> Form | None:
     """None for the bytes themselves; or the form of the resource, for whoever takes nothing else (FHIR R4,
     3.1.0.1.11). Raises Refused (406): a document is not turned into another type (ITI TF-2 3.68.4.1.2).
     """
+    wanted = [value for name, value in request.parameters if name == "_format" and value]
+    if wanted:
+        return form_of("", wanted[-1])
     own = mime_type.partition(";")[0].strip().lower()
     accept = request.headers.get("accept", "") or "*/*"
+    ranges = ("*/*", f"{own.partition('/')[0]}/*")
+    not_wanted = unaccepted(accept)
     for kind, _ in accepted(accept):
-        if kind in ("*/*", own, f"{own.partition('/')[0]}/*"):
+        if kind == own or (kind in ranges and own not in not_wanted):
             return None
         for form in Form:
             if kind == form.value:
@@ -124,11 +132,12 @@ def _matches(header: str, etag: str) -> bool:
 
 
 def _disposition(entry: DocumentEntry) -> str:
-    name = (entry.title or "document").translate(_NOT_IN_NAMES).strip() or "document"
+    title = "".join(each if each.isprintable() else " " for each in entry.title or "")
+    name = title.translate(_NOT_IN_NAMES).strip() or "document"
     return f"inline; filename*=UTF-8''{quote(name[:100], safe='')}"
 
 
-_NOT_IN_NAMES: Final = {ord(each): " " for each in '/\\:*?"<>|\r\n\t\0'}
+_NOT_IN_NAMES: Final = {ord(each): " " for each in '/\\:*?"<>|'}
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,30 +191,36 @@ def _as_resource(document: Attachment, logical: bytes, form: Form) -> Attachment
     """The Binary resource with the document in base64, written as it is read."""
     own = resource_id(uuid_urn(logical))
     if form is Form.JSON:
-        kind = document.content_type.replace("\\", "\\\\").replace('"', '\\"')
-        head = f'{{"resourceType":"Binary","id":"{own}","contentType":"{kind}","data":"'
-        tail = '"}'
+        kind = orjson.dumps(document.content_type).decode()
+        head = f'{{"resourceType":"Binary","id":"{own}","contentType":{kind}'
+        opening, closing, tail = ',"data":"', '"', "}"
     else:
         head = (
             f'<Binary xmlns="http://hl7.org/fhir"><id value="{own}"/>'
-            f'<contentType value="{escape(document.content_type)}"/><data value="'
+            f'<contentType value="{escape(document.content_type)}"/>'
         )
-        tail = '"/></Binary>'
+        opening, closing, tail = '<data value="', '"/>', "</Binary>"
 
     def chunks() -> Iterator[bytes]:
         yield head.encode()
-        rest = b""
-        for chunk in chain(document.chunks(), (b"",)):
+        rest, empty = b"", True
+        for chunk in document.chunks():
             data = rest + chunk
-            whole = len(data) - len(data) % 3 if chunk else len(data)
+            whole = len(data) - len(data) % 3
             rest = data[whole:]
+            if data and empty:
+                yield opening.encode()
+                empty = False
             if whole:
                 yield base64.b64encode(data[:whole])
-        yield tail.encode()
+        # An element of FHIR is never empty: of no bytes there is no data.
+        yield (b"" if empty else base64.b64encode(rest) + closing.encode()) + tail.encode()
 
     size = None
     if document.size is not None:
-        size = len(head.encode()) + 4 * -(-document.size // 3) + len(tail)
+        size = len(head.encode()) + len(tail)
+        if document.size:
+            size += len(opening) + 4 * -(-document.size // 3) + len(closing)
     return Attachment(f"{form.value}; charset=utf-8", size, chunks)
 
 

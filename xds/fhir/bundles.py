@@ -66,18 +66,19 @@ def asked(
 
     `kinds` says which kinds of object a search is for.
     """
-    parameters, after, total, exact, at = tuple(request.parameters), None, None, True, 0
+    parameters, total, exact = tuple(request.parameters), None, True
+    after: int | None = None
+    at = 0
     sealed = [value for name, value in parameters if name == PARAMETER]
     if sealed:
         found = request.options.cursors.open(sealed[0])
-        if not isinstance(found, list) or found[0] != request.path.partition("/")[0]:
+        if not isinstance(found, list) or found[0] != request.path.partition("/")[0] or len(found) != 6:
             raise Refused(400, Issue("value", f"{PARAMETER} is not of this node: begin the search anew."))
         _, given_before, at, after, total, exact = found
         parameters = tuple((name, value) for name, value in given_before)
     strict = "handling=strict" in request.headers.get("prefer", "").replace(" ", "")
     given = read(parameters, table, strict=strict, test=node.registry.options.synthetic)
-    present = {name for name, value in parameters if value}
-    if not given.pid and not present & set(needed):
+    if not given.pid and not {name for name, _ in given.used} & set(needed):
         raise Refused(
             400, Issue("required", f"A search names one of: {', '.join(('patient.identifier', *needed))}.")
         )
@@ -92,7 +93,7 @@ def asked(
     if order.removeprefix("-") not in ("date", "_lastUpdated"):
         if strict:
             problems.append(Issue("not-supported", "_sort: by date or _lastUpdated, either way."))
-        given = replace(given, ignored=(*given.ignored, "_sort"))
+        given = _without(given, "_sort")
     else:
         newest_first = order.startswith("-")
     wanted_total = given.one("_total") or "estimate"
@@ -100,7 +101,9 @@ def asked(
         problems.append(Issue("value", "_total: none, estimate or accurate."))
     summary = given.one("_summary")
     if summary not in ("", "count", "false"):
-        given = replace(given, ignored=(*given.ignored, "_summary"))
+        if strict:
+            problems.append(Issue("not-supported", "_summary: count or false."))
+        given = _without(given, "_summary")
     count_only = summary == "count" or size == 0
     if problems:
         raise Refused(400, *problems)
@@ -112,13 +115,22 @@ def asked(
         pid=given.pid,
         terms=given.terms,
         newest_first=newest_first,
-        after=after,
         skipped=0 if sealed else skipped,
         size=0 if count_only else size,
         counted=counted,
     )
-    searches = tuple(replace(search, kind=kind) for kind in kinds(given))[at:]
+    # Where objects of several kinds came at once, those of the kind before stand first.
+    step = 1 if newest_first else -1
+    searches = tuple(
+        replace(search, kind=kind, after=None if after is None else after + step * (number > at))
+        for number, kind in enumerate(kinds(given))
+    )
     return Asked(searches, given, parameters, count_only, total, exact, request)
+
+
+def _without(given: Given, name: str) -> Given:
+    used = tuple(each for each in given.used if each[0] != name)
+    return replace(given, ignored=(*given.ignored, name), used=used)
 
 
 def _number(given: Given, name: str, default: int, least: int, most: int, problems: list[Issue]) -> int:
@@ -145,8 +157,8 @@ def registered(hit: Hit, links: Sequence[Relation] = ()) -> Registered:
     return Registered(resource_id(uuid_urn(hit.logical)), hit.version, hit.registered, links)
 
 
-def searchset(asked: Asked, page: Page, resources: Sequence[Json]) -> Json:
-    """The Bundle of a page."""
+def searchset(asked: Asked, page: Page, resources: Sequence[Json], at: int = 0) -> Json:
+    """The Bundle of a page; `at` is the number of the search that gave the last of the resources."""
     request = asked.request
     kind = request.path.partition("/")[0]
     address = f"{request.place.base}/{kind}"
@@ -154,12 +166,14 @@ def searchset(asked: Asked, page: Page, resources: Sequence[Json]) -> Json:
     if total is None and page.total is not None:
         total = page.total
         exact = asked.count_only or asked.given.one("_total") == "accurate" or total <= COUNTED
-    known = {*asked.given.ignored}
-    used = [(name, value) for name, value in asked.parameters if name not in known and value]
+    # What a cursor does not hold: the form of the answer is found before it is opened.
+    form = [each for each in asked.given.used if each[0] in ("_format", "fhirVersion") and each[1]]
+    here = [each for each in request.parameters if each[0] == PARAMETER][:1]
+    used = [*here, *form] if here else [each for each in asked.given.used if each[1]]
     links = [{"relation": "self", "url": f"{address}?{urlencode(used)}"}]
     if page.more and not asked.count_only:
-        sealed = request.options.cursors.seal([kind, asked.parameters, 0, page.last, total, exact])
-        links.append({"relation": "next", "url": f"{address}?{urlencode({PARAMETER: sealed})}"})
+        sealed = request.options.cursors.seal([kind, asked.parameters, at, page.last, total, exact])
+        links.append({"relation": "next", "url": f"{address}?{urlencode([(PARAMETER, sealed), *form])}"})
     issues = []
     if asked.given.ignored:
         issues.append(

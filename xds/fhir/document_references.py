@@ -41,6 +41,10 @@ _DATE: Final = frozenset(("missing",))
 _TEXT: Final = frozenset(("exact", "contains"))
 
 
+#: FHIR's other status is of nothing here.
+_status: Final = p.status_of({urn: (name,) for urn, name in mapping.STATUSES.items()}, ("entered-in-error",))
+
+
 def _document(name: str) -> str:
     return f"{_R4}DocumentReference-{name}"
 
@@ -59,7 +63,7 @@ PARAMETERS: Final[dict[str, Parameter]] = {
         ),
         Parameter("patient", "reference", definition=f"{_R4}clinical-patient"),
         Parameter("patient.identifier", "token"),
-        Parameter("status", "token", "status", p.status_of(mapping.STATUSES), _CODE, _document("status")),
+        Parameter("status", "token", "status", _status, _CODE, _document("status")),
         Parameter("identifier", "token", "identifier", p.any_id, definition=f"{_R4}clinical-identifier"),
         Parameter("date", "date", "date", p.moment(p.as_key), definition=f"{_R4}clinical-date"),
         Parameter("author.given", "string", "author.given", p.text, _TEXT),
@@ -99,7 +103,7 @@ def read_search(node: Node, request: Request) -> bundles.Asked:
 def check_communities(node: Node, given: p.Given) -> None:
     """Raises Refused for a community that is not this one: nobody else is asked over FHIR."""
     for each in given.others.get("targetCommunityIdList", ()):
-        if not node.registry.options.is_home(each):
+        if not node.registry.options.is_home(p.plain(each)):
             raise Refused(
                 400,
                 Issue(

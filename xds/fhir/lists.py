@@ -13,7 +13,6 @@ from typing import Final
 from xds.access.gate import Access
 from xds.access.policy import Action
 from xds.audit.trail import Trail
-from xds.errors import DataTypeError
 from xds.fhir import bundles, mapping
 from xds.fhir import parameters as p
 from xds.fhir.document_references import (
@@ -28,13 +27,13 @@ from xds.fhir.document_references import (
     version_headers,
 )
 from xds.fhir.interaction import Answer, Interaction, Json, Request, query_text
-from xds.fhir.mapping import FOLDER, LIST_STATUSES, LIST_TYPES, SUBMISSION_SET, Relation, resource_id
+from xds.fhir.mapping import FOLDER, LIST_TYPES, SUBMISSION_SET, Relation, resource_id
 from xds.fhir.outcomes import Issue, Refused
 from xds.fhir.parameters import Given, Parameter
 from xds.metadata import names
 from xds.metadata.entries import folder, submission_set
-from xds.registry.registry import Page
-from xds.registry.search import Term
+from xds.registry.registry import Listed, Page
+from xds.registry.search import Search, Term
 from xds.registry.view import Visibility
 from xds.store import schema
 from xds.store.keys import uuid_urn
@@ -46,14 +45,9 @@ _KINDS: Final = {SUBMISSION_SET: schema.KIND_SUBMISSION_SET, FOLDER: schema.KIND
 _CODE: Final = frozenset(("not",))
 _TEXT: Final = frozenset(("exact", "contains"))
 #: MHD's ITI-66 names the deprecated as a document's status does.
-_STATUSES: Final = {names.APPROVED: ("current",), names.DEPRECATED: ("retired", "superseded")}
-
-
-def _status(value: str, modifier: str) -> Sequence[str]:
-    for urn, words in _STATUSES.items():
-        if value.rpartition("|")[2] in words:
-            return (urn,)
-    raise DataTypeError(f"is one of: {', '.join(LIST_STATUSES.values())}")
+_status: Final = p.status_of(
+    {names.APPROVED: ("current",), names.DEPRECATED: ("retired", "superseded")}, ("entered-in-error",)
+)
 
 
 PARAMETERS: Final[dict[str, Parameter]] = {
@@ -81,19 +75,20 @@ _OF_SETS: Final = ("sourceId", "source.")
 
 
 def _kinds(given: Given) -> Sequence[int]:
-    codes = given.others.get("code", ())
-    if not codes:
-        return tuple(_KINDS.values())
-    found = []
-    for each in codes:
-        system, _, code = each.rpartition("|")
-        if code in _KINDS and system in ("", LIST_TYPES):
-            found.append(_KINDS[code])
-    return found or (schema.KIND_SUBMISSION_SET,)
+    """The kinds of object that a search is for; one when there is none, and nothing of it fits."""
+    found = _coded(given)
+    return [kind for kind in _KINDS.values() if kind in found] or [schema.KIND_SUBMISSION_SET]
+
+
+def _coded(given: Given) -> set[int]:
+    if "code" not in given.others:
+        return set(_KINDS.values())
+    codes = map(p.halves, given.others["code"])
+    return {_KINDS[code] for system, code in codes if code in _KINDS and system in (None, LIST_TYPES)}
 
 
 def read_search(node: Node, request: Request) -> bundles.Asked:
-    """What a search asks; one by patient says which of the two kinds of List it is for."""
+    """What a search asks; one by patient says which kind of List it is for."""
     found = bundles.asked(node, request, PARAMETERS, _kinds, ("identifier", "_id"))
     check_communities(node, found.given)
     given = found.given
@@ -103,13 +98,9 @@ def read_search(node: Node, request: Request) -> bundles.Asked:
         and not any(each.filter in ("identifier", "_id") for each in given.terms)
     ):
         raise Refused(400, Issue("required", f"code is {SUBMISSION_SET} or {FOLDER}."))
-    if len(given.others.get("code", ())) > 1:
-        raise Refused(400, Issue("value", f"code is one of {SUBMISSION_SET} and {FOLDER}."))
-    if (code := given.one("code")) and code.rpartition("|")[2] not in _KINDS:
+    if not _coded(given):
         # No List has another code: the search goes on, and nothing can fit it.
-        found = replace(
-            found, searches=tuple(replace(each, pid=each.pid, terms=(_NEVER,)) for each in found.searches)
-        )
+        found = replace(found, searches=tuple(replace(each, terms=(_NEVER,)) for each in found.searches))
     return replace(
         found,
         searches=tuple(
@@ -125,16 +116,52 @@ _NEVER: Final = Term("_id", ("",))
 
 
 def search(node: Node, asked: bundles.Asked, access: Access, trail: Trail) -> Answer:
-    """A page of Lists; without a code, of whichever kind has the ids."""
+    """A page of Lists, of one kind or both."""
     access.check_patients([asked.pid] if asked.pid else (), "patient")
-    for each in asked.searches:
-        page = node.registry.search(each, access.visibility)
-        kind = each.kind
-        if page.hits or page.total:
-            break
-    resources = lists(node, kind, page, access.visibility, asked.request)
-    seen(page, trail)
-    return Answer(bundles.searchset(asked, page, resources))
+    pages = _pages(node, asked.searches, access.visibility)
+    found = [
+        (hit.key, number, resource)
+        for number, (each, page) in enumerate(pages)
+        for hit, resource in zip(
+            page.hits, lists(node, each.kind, page, access.visibility, asked.request), strict=True
+        )
+    ]
+    found.sort(key=lambda each: (-each[0] if asked.searches[0].newest_first else each[0], each[1]))
+    totals = [page.total for _, page in pages if page.total is not None]
+    whole = Page(
+        hits=tuple(hit for _, page in pages for hit in page.hits),
+        elements=iter(()),
+        more=any(page.more for _, page in pages),
+        last=found[-1][0] if found else None,
+        total=sum(totals) if totals else None,
+        listed=_together([listed for _, page in pages for listed in page.listed]),
+    )
+    seen(whole, trail)
+    at = found[-1][1] if found else 0
+    return Answer(bundles.searchset(asked, whole, [each for _, _, each in found], at))
+
+
+def _pages(node: Node, searches: Sequence[Search], visibility: Visibility) -> Sequence[tuple[Search, Page]]:
+    """A page of each search, which together are one page: what does not fit is left for the next."""
+    pages = [node.registry.search(each, visibility) for each in searches]
+    size = searches[0].size
+    if sum(len(page.hits) for page in pages) > size:
+        keys = [(hit.key, number) for number, page in enumerate(pages) for hit in page.hits]
+        keys.sort(key=lambda each: (-each[0] if searches[0].newest_first else each[0], each[1]))
+        for number, each in enumerate(searches):
+            fitting = sum(own == number for _, own in keys[:size])
+            total = pages[number].total
+            own = node.registry.search(replace(each, size=fitting, counted=0), visibility)
+            pages[number] = replace(own, total=total)
+    return list(zip(searches, pages, strict=True))
+
+
+def _together(listed: Sequence[Listed]) -> tuple[Listed, ...]:
+    found: dict[str, Listed] = {}
+    for each in listed:
+        before = found.get(each.pid)
+        found[each.pid] = replace(each, objects=each.objects + before.objects) if before else each
+    return tuple(found.values())
 
 
 def lists(node: Node, kind: int, page: Page, visibility: Visibility, request: Request) -> list[Json]:

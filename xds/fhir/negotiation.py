@@ -6,6 +6,7 @@ routes.py asks for every answer that is a resource; binaries.py for documents, w
 from __future__ import annotations
 
 import gzip
+import re
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Any, Final
@@ -53,15 +54,35 @@ def accepted(header: str) -> Iterator[tuple[str, Mapping[str, str]]]:
         yield kind, given
 
 
+def unaccepted(header: str) -> frozenset[str]:
+    """The media types that an Accept header takes out of its ranges (q=0)."""
+    kinds = (part.split(";")[0].strip().lower() for part in header.split(",") if _NEVER.search(part))
+    return frozenset(kinds)
+
+
+_NEVER: Final = re.compile(r";\s*q\s*=\s*0(?:\.0*)?\s*(?:;|$)", re.IGNORECASE)
+
+
 def form_of(accept: str, wanted: str = "", version: str = "") -> Form:
     """The form of the answer: `_format` goes before Accept. Raises Refused (406)."""
     if version and version not in _VERSIONS:
         raise _unknown_version()
-    for kind, parameters in accepted(wanted.replace(" ", "+") if wanted else accept or "*/*"):
-        if kind in _FORMS:
-            if parameters.get("fhirversion", "4.0") not in _VERSIONS:
-                raise _unknown_version()
+    header = wanted.replace(" ", "+") if wanted else accept or "*/*"
+    not_wanted = unaccepted(header)
+    of_other_version = False
+    for kind, parameters in accepted(header):
+        if kind not in _FORMS:
+            continue
+        if parameters.get("fhirversion", "4.0") not in _VERSIONS:
+            of_other_version = True
+            continue
+        if "*" not in kind:
             return _FORMS[kind]
+        for form in Form:
+            if form.value not in not_wanted:
+                return form
+    if of_other_version:
+        raise _unknown_version()
     raise Refused(
         406,
         Issue(
@@ -88,6 +109,7 @@ def packed(data: bytes, accept_encoding: str) -> bytes | None:
     """The bytes as gzip, for whoever takes that and gains by it; else None."""
     if len(data) < _WORTH_PACKING:
         return None
-    if not any(kind in ("gzip", "*") for kind, _ in accepted(accept_encoding)):
+    kinds = {kind for kind, _ in accepted(accept_encoding)}
+    if "gzip" not in kinds and ("*" not in kinds or "gzip" in unaccepted(accept_encoding)):
         return None
     return gzip.compress(data, compresslevel=3, mtime=0)

@@ -16,7 +16,7 @@ from typing import Any, Final
 from xds.errors import DataTypeError
 from xds.fhir import datatypes as dt
 from xds.fhir.outcomes import Issue, Refused
-from xds.metadata.datatypes import CX
+from xds.metadata.datatypes import CX, escape
 from xds.metadata.identifiers import authority_of_patient
 from xds.registry.search import LAST, Interval, Term
 from xds.store.keys import key_at
@@ -24,6 +24,8 @@ from xds.store.keys import key_at
 #: Of one search: parameters, values of one, and of all.
 MOST_PARAMETERS: Final = 30
 MOST_VALUES: Final = 300
+#: Of the names in one search: longer ones are nobody's, and finding them would cost more than all the rest.
+MOST_CHARACTERS: Final = 1_000
 
 Read = Callable[[str, str], Sequence[Any]]
 
@@ -49,13 +51,15 @@ class Parameter:
 class Given:
     """What a search asks: filters, the patient (CX text or nothing), and values of parameters without filter.
 
-    `ignored` are the names that are not known, as far as they can be said again.
+    `ignored` are the names that are not known, as far as they can be said again; `used` is what counts, as it
+    was given. Of `others` the alternatives are as they were given, too: `halves` and `plain` read them.
     """
 
     terms: tuple[Term, ...] = ()
     pid: str = ""
     others: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
+    used: tuple[tuple[str, str], ...] = ()
 
     def one(self, name: str) -> str:
         """The value of a parameter without filter."""
@@ -67,19 +71,23 @@ class Given:
 
 def token(value: str, modifier: str = "") -> Sequence[str]:
     """A code: `code`, `system|code`, `system|`; each way in which senders write the system."""
-    if "|" not in value:
-        return (f"{value}^^",) if value else _refuse("a code is code or system|code")
-    system, _, code = value.partition("|")
+    system, code = halves(value)
+    if not (system or code):
+        _refuse("a code is code or system|code")
+    if system is None:
+        return (f"{code}^^",)
     if not system:
-        return ("^^",)  # a code without a system, which no object has
+        return ()  # a code without a system, which no object has
     return tuple(f"{code}^^{scheme}" for scheme in dt.schemes_of(system))
 
 
 def any_id(value: str, modifier: str = "") -> Sequence[str]:
     """An id of an object, with its system or without."""
-    if "|" not in value:
-        return (value.removeprefix("urn:oid:"),) if value else _refuse("an id is system|value")
-    system, _, own = value.partition("|")
+    system, own = halves(value)
+    if not own:
+        _refuse("an id is system|value")
+    if system is None:
+        return (own.removeprefix("urn:oid:"),)
     return (dt.read_unique_id({"system": system or dt.URI, "value": own}),)
 
 
@@ -90,32 +98,36 @@ def resource_id(value: str, modifier: str = "") -> Sequence[str]:
 
 def reference_id(value: str, modifier: str = "") -> Sequence[str]:
     """An id of something that a document refers to: `system|value`, or the value alone."""
-    system, bar, own = value.partition("|")
-    if not bar:
-        return (value,) if value else _refuse("an id is system|value")
-    if system == dt.URI:
-        return (own.removeprefix("urn:oid:"),)
-    return (f"{own}^{dt.scheme_of(system)}",)
+    system, own = halves(value)
+    if not own:
+        _refuse("an id is system|value")
+    bare = escape(own.removeprefix("urn:oid:"))
+    if system is None:
+        return tuple(dict.fromkeys((escape(own), bare)))
+    if system in ("", dt.URI):
+        return tuple(dict.fromkeys((f"{escape(own)}^", f"{bare}^")))
+    return (f"{escape(own)}^{escape(dt.scheme_of(system))}",)
 
 
 def text(value: str, modifier: str = "") -> Sequence[str]:
     """A text."""
-    return (value,) if value else _refuse("a text must not be empty")
+    return (plain(value),) if value else _refuse("a text must not be empty")
 
 
 def source_id(value: str, modifier: str = "") -> Sequence[str]:
     """The OID of a source, with urn:ietf:rfc:3986 or without."""
-    return (value.rpartition("|")[2].removeprefix("urn:oid:"),)
+    return (halves(value)[1].removeprefix("urn:oid:"),)
 
 
-def status_of(names: Mapping[str, str]) -> Read:
-    """A status by its FHIR name; `names` has those of the registry."""
-    known = {name: urn for urn, name in names.items()}
+def status_of(names: Mapping[str, Sequence[str]], others: Sequence[str]) -> Read:
+    """A status: `names` has the registry's and how FHIR writes each, `others` FHIR's that no object has."""
+    known = {name: urn for urn, own in names.items() for name in own}
 
     def read(value: str, modifier: str) -> Sequence[str]:
-        if value.rpartition("|")[2] not in known:
+        status = halves(value)[1]
+        if status not in known and status not in others:
             _refuse(f"is one of: {', '.join(known)}")
-        return (known[value.rpartition("|")[2]],)
+        return (known[status],) if status in known else ()
 
     return read
 
@@ -125,29 +137,35 @@ def _refuse(sentence: str) -> Any:
 
 
 _DATE: Final = re.compile(
-    r"(eq|ne|gt|lt|ge|le|sa|eb|ap)?(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(\.\d{1,9})?)?"
+    r"(eq|ne|gt|lt|ge|le|sa|eb|ap)?(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?"
     r"(Z|[+-]\d\d:\d\d)?)?)?)?",
     re.ASCII,
 )
 _FIRST: Final = datetime(1, 1, 1, tzinfo=UTC)
-_LAST: Final = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+_LAST: Final = datetime.max.replace(tzinfo=UTC)
 
 
 def _bounds(value: str) -> tuple[str, datetime, datetime]:
     """The prefix, and the moments from and before which the value is."""
-    match = _DATE.fullmatch(value)
+    match = _DATE.fullmatch(value.replace(" ", "+"))  # a + that came as it is in a URL
     if match is None:
         _refuse(
             "a date is YYYY[-MM[-DD[Thh:mm[:ss][zone]]]], with one of eq ne gt lt ge le sa eb ap before it"
         )
     assert match is not None
-    prefix, year, month, day, hour, minute, second, _, zone = match.groups()
+    prefix, year, month, day, hour, minute, second, fraction, zone = match.groups()
     try:
         low = datetime.fromisoformat(
             f"{year}-{month or '01'}-{day or '01'}T{hour or '00'}:{minute or '00'}:{second or '00'}"
             f"{'+00:00' if zone in (None, 'Z') else zone}"
         ).astimezone(UTC)
-        if second:
+    except (ValueError, OverflowError):
+        _refuse("the date does not exist")
+    try:
+        if fraction:  # times are kept to the millisecond at most
+            low += timedelta(milliseconds=int(fraction[:3].ljust(3, "0")))
+            high = low + timedelta(milliseconds=10 ** max(0, 3 - len(fraction)))
+        elif second:
             high = low + timedelta(seconds=1)
         elif hour:
             high = low + timedelta(minutes=1)
@@ -158,7 +176,7 @@ def _bounds(value: str) -> tuple[str, datetime, datetime]:
         else:
             high = low.replace(year=low.year + 1)
     except (ValueError, OverflowError):
-        _refuse("the date does not exist")
+        high = _LAST
     return prefix or "eq", low, high
 
 
@@ -175,7 +193,7 @@ def moment(number: Callable[[datetime], int]) -> Read:
         prefix, low, high = _bounds(value)
         if prefix == "ap":
             low, high = _near(low, high)
-        first, last = number(low), number(high)
+        first, last = number(low), number(_whole(high) if number is as_dtm else high)
         return {
             "eq": (Interval(first, last),),
             "ap": (Interval(first, last),),
@@ -196,7 +214,7 @@ def period(value: str, modifier: str = "") -> Sequence[Interval]:
     prefix, early, late = _bounds(value)
     if prefix == "ap":
         early, late = _near(early, late)
-    low, high = as_dtm(early), as_dtm(late)
+    low, high = as_dtm(early), as_dtm(_whole(late))
     return {
         "eq": (Interval(low=low, end_high=high),),
         "ne": (Interval(high=low), Interval(end_low=high)),
@@ -208,6 +226,11 @@ def period(value: str, modifier: str = "") -> Sequence[Interval]:
         "eb": (Interval(end_high=low),),
         "ap": (Interval(high=high, end_low=low),),
     }[prefix]
+
+
+def _whole(moment: datetime) -> datetime:
+    """The second that begins next, or with this moment: what is kept in seconds has lost its fraction."""
+    return min(moment, _LAST - timedelta(seconds=1)) + timedelta(microseconds=-moment.microsecond % 1_000_000)
 
 
 def as_dtm(moment: datetime) -> int:
@@ -222,8 +245,8 @@ def as_key(moment: datetime) -> int:
 
 def patient(value: str, modifier: str = "", *, test: bool = False) -> str:
     """A patient by `system|value`, or by a national number alone; CX text."""
-    system, bar, number = value.rpartition("|")
-    if bar and system:
+    system, number = halves(value)
+    if system:
         return dt.read_cx({"system": system, "value": number})
     authority = authority_of_patient(number, test=test)
     if not authority:
@@ -256,16 +279,35 @@ _ALIASES: Final = {
 }
 #: A name that is said again in an answer holds nothing but letters.
 _SAYABLE: Final = re.compile(r"[A-Za-z_.:-]{1,60}")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def split(value: str) -> list[str]:
-    """The alternatives in a value; a comma, bar, dollar or backslash may stand behind a backslash."""
+    """The alternatives in a value, as they were given: a comma behind a backslash divides nothing."""
+    return _divided(value, ",")
+
+
+def halves(value: str) -> tuple[str | None, str]:
+    """`system|code` of one alternative; a bar behind a backslash divides nothing. None: there is no bar."""
+    system, *code = map(plain, _divided(value, "|"))
+    return (system, "|".join(code)) if code else (None, system)
+
+
+def plain(value: str) -> str:
+    """One alternative without its backslashes, behind which a comma, bar, dollar or backslash may stand."""
+    return _ESCAPED.sub(r"\1", value)
+
+
+_ESCAPED: Final = re.compile(r"\\([,|$\\])")
+
+
+def _divided(value: str, by: str) -> list[str]:
     found = [""]
     characters = iter(value)
     for each in characters:
         if each == "\\":
-            found[-1] += next(characters, "\\")
-        elif each == ",":
+            found[-1] += each + next(characters, "")
+        elif each == by:
             found.append("")
         else:
             found[-1] += each
@@ -289,11 +331,14 @@ def read(
         raise Refused(
             400, Issue("too-costly", f"A search has at most {MOST_PARAMETERS} parameters: ask for less.")
         )
+    used: list[tuple[str, str]] = []
+    names: dict[str, int] = {}
     values = 0
-    for name, value in given:
-        name = _ALIASES.get(name, name)
+    for as_given, value in given:
+        name = _ALIASES.get(as_given, as_given)
         if name in _NOT_BY_FILTER:
             others[name] = (value,)
+            used.append((as_given, value))
             continue
         base, _, modifier = name.partition(":")
         parameter = table.get(base)
@@ -305,12 +350,19 @@ def read(
             continue
         if value == "":
             continue  # FHIR R4, 3.1.1.3: a parameter without a value is as if it were not there
+        used.append((as_given, value))
         alternatives = split(value)
         values += len(alternatives)
+        if parameter.type == "string":
+            names[base] = names.get(base, 0) + len(value)
         try:
+            if _CONTROL.search(value):
+                _refuse("has a control character, which no value has")
             if base in ("patient", "patient.identifier"):
                 pids.update(patient(each, test=test) for each in alternatives)
             elif not parameter.filter:
+                if base in others:
+                    _refuse("comes once: alternatives stand behind commas")
                 others[base] = tuple(alternatives)
             elif modifier == "missing":
                 if value not in ("true", "false"):
@@ -325,7 +377,10 @@ def read(
                     own = f"{own}:not"
                 terms.append(Term(own, read_values))
         except DataTypeError as error:
-            problems.append(Issue("value", f"{base}: {error}."))
+            problems.append(Issue("value", f"{base}: {str(error).rstrip('.')}."))
+    if sum(names.values()) > MOST_CHARACTERS:
+        sentence = f"{', '.join(names)}: names have at most {MOST_CHARACTERS} characters in all."
+        problems.append(Issue("too-costly", sentence))
     if values > MOST_VALUES:
         problems.append(Issue("too-costly", f"A search has at most {MOST_VALUES} values: ask for less."))
     if len(pids) > 1:
@@ -334,4 +389,4 @@ def read(
         problems.append(Issue("not-supported", f"Not known here: {', '.join(sorted(set(ignored)))}."))
     if problems:
         raise Refused(400, *problems)
-    return Given(tuple(terms), next(iter(pids), ""), others, tuple(dict.fromkeys(ignored)))
+    return Given(tuple(terms), next(iter(pids), ""), others, tuple(dict.fromkeys(ignored)), tuple(used))

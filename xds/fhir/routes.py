@@ -134,9 +134,13 @@ class FhirBase:
             form, unacceptable = _form_or_not(req)
 
             def received() -> Request:
+                nonlocal form
                 if unacceptable is not None:
                     raise unacceptable
-                return self._request(req, stream, ids, files, reference)
+                request = self._request(req, stream, ids, files, reference)
+                # A search in a body may say there in which form it wants the answer.
+                form = _form(req, request.parameters)
+                return request
 
             answer = self._run(interaction, http_request(req, self._public_url), received, trail)
         except Exception as error:
@@ -147,7 +151,7 @@ class FhirBase:
                 detail = f" refused {' '.join(each.rule for each in error.errors)}"
             answer = Answer(outcome(failed.issues, reference), failed.status, failed.headers)
             stream.drain(DRAIN_SECONDS)
-        self._send(req, resp, answer, form, done)
+        self._send(req, resp, answer, form, done, reference)
 
     def _send(
         self,
@@ -156,6 +160,7 @@ class FhirBase:
         answer: Answer,
         form: Form,
         done: Callable[[str], None],
+        reference: str,
     ) -> None:
         resp.status = answer.status
         for name, value in answer.headers.items():
@@ -168,7 +173,7 @@ class FhirBase:
                 done("")
                 return
             clock = ReceiverClock(self._limits.idle_seconds)
-            resp.stream = Outgoing(answer.raw.chunks(), done, answer.headers.get("ETag", ""), clock)
+            resp.stream = Outgoing(answer.raw.chunks(), done, reference, clock)
             return
         resp.content_type = content_type(form)
         resp.set_header("Vary", "Accept, Accept-Encoding")
@@ -268,8 +273,8 @@ class FhirBase:
         return Refused(500, Issue("exception", "The node could not process the request."))
 
 
-def _form(req: falcon.Request) -> Form:
-    parameters = dict(parse_qsl(req.query_string))
+def _form(req: falcon.Request, given: Sequence[tuple[str, str]] = ()) -> Form:
+    parameters = dict(given or parse_qsl(req.query_string))
     accept = req.get_header("Accept", default="")
     if "/Binary/" in req.path:
         # What is accepted is the document; an outcome in its place is readable all the same.
@@ -286,9 +291,10 @@ def _form_or_not(req: falcon.Request) -> tuple[Form, Refused | None]:
 
 
 def _posted(req: falcon.Request, stream: TimedStream) -> list[tuple[str, str]]:
-    if (req.content_type or "").partition(";")[0].strip().lower() != _FORM:
-        raise sender(f"A search in a body has the Content-Type {_FORM}.")
     data = _short_body(stream, "The search")
+    if data and (req.content_type or "").partition(";")[0].strip().lower() != _FORM:
+        sentence = f"A search in a body has the Content-Type {_FORM}."
+        raise Fault(FaultCode.SENDER, sentence, status=415)
     try:
         return parse_qsl(data.decode("ascii"), keep_blank_values=True)
     except ValueError:

@@ -122,15 +122,20 @@ def _listed(rows: Sequence[Sequence[Any]], leaf: bool) -> tuple[Listed, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """What of an object on a page is not in its element; `logical` is the UUID of its logical object, and
-    `registered` when this version came, in milliseconds since 1970.
+    """What of an object on a page is not in its element; `logical` is the UUID of its logical object, `key`
+    its place in the order of registration.
     """
 
     entry_uuid: bytes
     logical: bytes
     version: int
     masked: bool
-    registered: int
+    key: int
+
+    @property
+    def registered(self) -> int:
+        """When this version came, in milliseconds since 1970."""
+        return moment_of(self.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,7 +308,7 @@ class Registry:
         """A page of what fits the search; each object bears its home, or else this community's."""
         found = self._searches.page(search, visibility)
         hits = tuple(
-            Hit(bytes(row[6]), bytes(row[LOGICAL]), row[VERSION], bool(row[5]), moment_of(row[KEY]))
+            Hit(bytes(row[6]), bytes(row[LOGICAL]), row[VERSION], bool(row[5]), row[KEY])
             for row in found.rows
         )
         return Page(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from heapq import merge
 from itertools import islice
 from typing import Any, Final
@@ -50,7 +50,7 @@ KEY: Final = 7
 LOGICAL: Final = 8
 VERSION: Final = 9
 #: Beyond every time and every key.
-LAST: Final = 2**62
+LAST: Final = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +122,15 @@ class Filter:
         return Filter(lambda name, count: not_(self.condition(name, count)), self.bind, self.masked)
 
 
+#: Of no code and no status.
+_NO_NUMBER: Final = -1
+
+
 def _list(column: ColumnElement[Any], bind: Callable[..., list[Any]], masked: bool = False) -> Filter:
     return Filter(
         lambda name, _: column.in_(bindparam(name, expanding=True)),
-        lambda name, values, codes, database: {name: bind(values, codes, database) or [None]},
+        # NULL in the place of nothing would make the reverse NULL too, and fit no row.
+        lambda name, values, codes, database: {name: bind(values, codes, database) or [_NO_NUMBER]},
         masked,
     )
 
@@ -147,7 +152,7 @@ def _codes(values: Sequence[str], codes: Codes, database: Database) -> list[int]
     whole, found = [], set[int]()
     for value in values:
         text, _, scheme = value.partition("^^")
-        if (text and scheme) or not (text or scheme):
+        if text and scheme:
             whole.append(Word(text, scheme))
             continue
         with database.read() as connection:
@@ -181,22 +186,35 @@ def _status(column: ColumnElement[int]) -> Filter:
 
 
 def _name(table: Any, component: int, form: str) -> Filter:
-    """A name of an author (XCN): starts with, is exactly, or contains one of the values."""
+    """A name of an author (XCN): starts with, is exactly, or contains one of the values.
+
+    Further given names stand in the component behind the first, with blanks between them.
+    """
 
     def pattern(values: Sequence[str], codes: Codes, database: Database) -> str:
-        before = rf"[^{_BETWEEN}^]*\^" * (component - 1)
-        after = f"[^{_BETWEEN}]*"
+        other, after = f"[^{_BETWEEN}^]*", f"[^{_BETWEEN}]*"
+        # (What stands before the name, what ends it.)
+        places = [(rf"{other}\^" * (component - 1), "[&^]")]
+        if component == _GIVEN:
+            places.append((rf"{other}\^" * component + f"(?:{other} )?", "[ &^]"))
         some = []
         for value in values:
-            text = escape(value)
-            if form == "exact":
-                some.append(f"{before}{re.escape(text)}(?:[&^]{after})?")
-            else:
-                skipped = f"[^{_BETWEEN}^]*" if form == "contains" else ""
-                some.append(f"{before}{skipped}{_any_case(text)}{after}")
+            text = escape(unicodedata.normalize("NFC", value))
+            for before, end in places:
+                if form == "exact":
+                    some.append(f"{before}{re.escape(text)}(?:{end}{after})?")
+                else:
+                    skipped = other if form == "contains" else ""
+                    some.append(f"{before}{skipped}{_any_case(text)}{after}")
         return _of_facet("a", some)
 
     return _pattern(table.c.facets, pattern, masked=True)
+
+
+_FAMILY: Final = 2
+_GIVEN: Final = 3
+#: Accents that stand behind their letter, in texts that are not composed (NFD).
+_ACCENTS: Final = "[\u0300-\u036f]*"
 
 
 def _folded(character: str) -> str:
@@ -216,18 +234,27 @@ def _any_case(text: str) -> str:
     """A pattern for the text in whatever case and with whatever accents (FHIR R4, 3.1.1.4.8)."""
     parts = []
     for character in text:
-        alike = _ALIKE.get(_folded(character), character + character.swapcase())
-        parts.append("[" + "".join(re.escape(each) for each in dict.fromkeys(alike)) + "]")
+        if unicodedata.combining(character):
+            continue
+        other = character.swapcase()
+        alike = _ALIKE.get(_folded(character), character + other if len(other) == 1 else character)
+        parts.append("[" + "".join(re.escape(each) for each in dict.fromkeys(alike)) + "]" + _ACCENTS)
     return "".join(parts)
 
 
 def _reference(values: Sequence[str], codes: Codes, database: Database) -> str:
-    """Reference ids (CXi) by id and OID: `id^OID`, or id alone for any."""
+    """Reference ids (CXi): `id^authority` by OID or name, `id^` for one without; id alone for any.
+
+    Both are written as HL7 components, so that there is one ^.
+    """
     some = []
     for value in values:
-        text, _, oid = value.rpartition("^") if "^" in value else (value, "", "")
-        authority = rf"[^{_BETWEEN}^&]*&{re.escape(oid)}&ISO" if oid else f"[^{_BETWEEN}^]*"
-        some.append(rf"{re.escape(escape(text))}\^\^\^{authority}\^[^{_BETWEEN}]*")
+        text, caret, given = value.partition("^")
+        own = re.escape(given)
+        authority = f"[^{_BETWEEN}^]*" if not caret else ""
+        if own:
+            authority = rf"(?:[^{_BETWEEN}^&]*&{own}&[^{_BETWEEN}^&]*|{own}(?:&[^{_BETWEEN}^]*)?)"
+        some.append(rf"{re.escape(text)}\^\^\^{authority}\^[^{_BETWEEN}]*")
     return _of_facet("r", some)
 
 
@@ -310,10 +337,8 @@ def _ids(kind: int) -> Filter:
         uuids = [read_uuid(each) for each in values]
         return {
             f"{name}_uuids": [each for each in uuids if each is not None] or [None],
-            f"{name}_keys": [
-                unique_id_key(each) for each, uuid in zip(values, uuids, strict=True) if uuid is None
-            ]
-            or [None],
+            f"{name}_keys": [unique_id_key(each) for each in values]
+            or [None],  # a uniqueId may be a UUID too
         }
 
     return Filter(condition, bind)
@@ -382,7 +407,7 @@ _FOLDERS: Final[dict[str, Filter]] = {
     "_lastUpdated": _moments(_f.c.folder_pk),
 }
 for _table, _filters, _prefix in ((_d, _DOCUMENTS, "author"), (_s, _SETS, "source")):
-    for _part, _component in (("family", 2), ("given", 3)):
+    for _part, _component in (("family", _FAMILY), ("given", _GIVEN)):
         for _form in ("starts", "exact", "contains"):
             _filters[f"{_prefix}.{_part}:{_form}"] = _name(_table, _component, _form)
 for _filters in (_DOCUMENTS, _SETS, _FOLDERS):
@@ -493,6 +518,9 @@ class Searches:
 def _filtered(search: Search, view: View) -> Rows:
     table = KINDS[search.kind].table
     filters = FILTERS[search.kind]
+    if search.kind == schema.KIND_FOLDER:
+        # Level 1 has no deprecated folders; who filters by status must be able to ask for them.
+        view = replace(view, level=2)
     rows = _ROWS[search.kind](view).where(
         *(
             filters[term.filter].condition(f"term_{number}", len(term.values))
@@ -501,6 +529,8 @@ def _filtered(search: Search, view: View) -> Rows:
     )
     if search.pid:
         rows = rows.where(table.c.patient_pk == bindparam("patient"))
+    if search.kind == schema.KIND_FOLDER:
+        rows = rows.where(folder.c.latest == literal_column("1"))
     is_masked = view.visibility.masked
     if (
         is_masked is not None
