@@ -109,8 +109,24 @@ def migrate(arguments: argparse.Namespace) -> int:
     """Bring the database to this version."""
     settings, _ = _settings(arguments)
     with _database(settings) as database:
+        if arguments.plan:
+            return _plan(database)
         database.migrate()
     print("The database is up to date.")
+    return 0
+
+
+def _plan(database: Database) -> int:
+    """What would be done, and whether the nodes have to be stopped for it."""
+    steps = database.pending()
+    for each in steps:
+        print(f"{each.revision}  {each.what}" + ("" if each.alongside else "  [stop the nodes]"))
+    if not steps:
+        print("The database is up to date.")
+    elif all(each.alongside for each in steps):
+        print("Nodes of the version before may go on meanwhile and afterwards; then restart them one by one.")
+    else:
+        print("Stop the nodes first: a step changes what the version before writes.")
     return 0
 
 
@@ -387,7 +403,10 @@ def _parser() -> argparse.ArgumentParser:
         return command
 
     node_command("serve", serve, "Start the node.")
-    node_command("migrate", migrate, "Bring the database to this version.")
+    migrating = node_command("migrate", migrate, "Bring the database to this version.")
+    migrating.add_argument(
+        "--plan", action="store_true", help="only say what would be done, and whether nodes may go on"
+    )
     node_command("check", check, "Say whether the node could start, and what is in the way.")
     command = node_command("sweep", sweep, "Remove bytes that were received and never registered.")
     command.add_argument(

@@ -224,3 +224,15 @@ def _found(database: Database, pattern: str, column: str = "") -> bool:
     database.transact(store)
     statement = select(maintenance.c.name).where(maintenance.c.value.regexp_match(bindparam("pattern")))
     return bool(database.fetch(database.compile(statement, {"pattern": ""}), {"pattern": pattern}))
+
+
+def test_a_plan_says_what_is_pending(nothing: str) -> None:
+    """Every step of an empty database, in order; none when it is done."""
+    database = Database(nothing)
+    steps = database.pending()
+    assert [each.revision for each in steps] == [f"000{n}" for n in range(1, len(steps) + 1)]
+    assert [each.revision for each in steps if not each.alongside] == ["0003"]
+    assert all(each.what.endswith(".") for each in steps)
+    database.migrate()
+    assert database.pending() == []
+    database.close()

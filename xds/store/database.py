@@ -76,6 +76,15 @@ _KINDS: Final[Mapping[str, Callable[[URL, int], Kind]]] = {"sqlite": Sqlite, "po
 
 
 @dataclass(frozen=True, slots=True)
+class Migration:
+    """One step of the schema: its number, what it is, and whether nodes of the version before may go on."""
+
+    revision: str
+    what: str
+    alongside: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Compiled:
     """A statement as the driver takes it: its text, and where the value of each placeholder is found.
 
@@ -220,6 +229,19 @@ class Database:
             config.set_main_option("script_location", str(_MIGRATIONS))
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+
+    def pending(self) -> list[Migration]:
+        """What `migrate` would do, in order. Raises CommandError for a database of a newer version."""
+        here = None
+        if self._kind.exists():
+            with self.read() as connection:
+                here = MigrationContext.configure(connection).get_current_revision()
+        scripts = ScriptDirectory(str(_MIGRATIONS))
+        steps = list(scripts.iterate_revisions("head", here or "base"))
+        return [
+            Migration(each.revision, (each.doc or "").partition("\n")[0], bool(each.module.ALONGSIDE))
+            for each in reversed(steps)
+        ]
 
     def is_current(self) -> bool:
         """Whether the schema is the one this version needs."""

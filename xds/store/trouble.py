@@ -1,4 +1,4 @@
-"""What an error of the disk or of the database engine means for the request that met it.
+"""What an error of the disk, the database engine or the document store means for the request that met it.
 
 app.py asks to answer in the words of the standard, database.py to know what can be tried again, and ITI-41
 to know whether its bytes can go at once. It must never guess: an error that it does not know stays an error
@@ -33,6 +33,13 @@ class DatabaseBusy(XdsError):
     """No turn to write, or no connection, came in time; nothing was written."""
 
 
+class StoreBusy(OSError):
+    """The document store could not be reached, or would not, as its text says; the same may succeed later."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(errno.EAGAIN, sentence)
+
+
 def no_room(error: BaseException) -> str:
     """The name of the error number when the disk or the quota is full, else nothing."""
     if isinstance(error, OperationalError) and (
@@ -45,8 +52,8 @@ def no_room(error: BaseException) -> str:
 
 
 def is_busy(error: BaseException) -> bool:
-    """Whether the database could not be reached, or locked in time: the same may succeed later."""
-    if isinstance(error, DatabaseBusy):
+    """Whether the database or the document store could not be reached in time: it may succeed later."""
+    if isinstance(error, DatabaseBusy | StoreBusy):
         return True
     if not isinstance(error, OperationalError):
         return False
@@ -58,7 +65,7 @@ def is_busy(error: BaseException) -> bool:
 
 def nothing_written(error: BaseException) -> bool:
     """Whether it is certain that there was no commit, for what was put beside the database to go at once."""
-    if isinstance(error, DatabaseBusy) or no_room(error):
+    if isinstance(error, DatabaseBusy | StoreBusy) or no_room(error):
         return True
     return isinstance(error, OperationalError) and (_sqlstate(error) or "") in (*_BROKEN_OFF, _LOCK)
 

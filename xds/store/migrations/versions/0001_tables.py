@@ -10,6 +10,8 @@ revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
+#: Whether nodes of the version before may go on while it is done, and afterwards.
+ALONGSIDE = True
 
 BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 UUID = sa.LargeBinary(16)

@@ -10,6 +10,8 @@ revision = "0005"
 down_revision = "0004"
 branch_labels = None
 depends_on = None
+#: Whether nodes of the version before may go on while it is done, and afterwards.
+ALONGSIDE = True
 
 BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
