@@ -78,7 +78,7 @@ def test_a_number_is_a_whole_number(tmp_path: Path, value: str) -> None:
 def test_every_error_is_reported_at_once(tmp_path: Path) -> None:
     """By the name under which the value was given."""
     file = tmp_path / "xds.toml"
-    file.write_text('[node]\nlisten = "nowhere"\nwokers = 2\n[store]\ndocuments = "s3://bucket"\n')
+    file.write_text('[node]\nlisten = "nowhere"\nwokers = 2\n[store]\ndocuments = "ftp://bucket"\n')
     with pytest.raises(SettingsError) as caught:
         load(
             file,

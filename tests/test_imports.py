@@ -30,7 +30,7 @@ MAY_IMPORT = {
         "repository",
         "registry",
     },
-    "config": {"errors", "metadata", "transport", "security", "access", "audit", "gateway"},
+    "config": {"errors", "metadata", "transport", "security", "access", "audit", "gateway", "repository"},
     "log": set(),
     "metrics": set(),
     "app": {

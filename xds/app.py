@@ -33,6 +33,7 @@ from xds.config import (
     audit_node,
     audit_receivers,
     check_to_serve,
+    document_store,
     import_function,
     load,
     server_context,
@@ -62,8 +63,8 @@ from xds.metrics import Metrics, Sample
 from xds.registry.prepare import Reading
 from xds.registry.registry import Options, Registry
 from xds.repository.documents import Repository
-from xds.repository.files import FolderStore
 from xds.repository.on_demand import OnDemand
+from xds.repository.store import DocumentStore
 from xds.security import wsse
 from xds.security.caller import Caller
 from xds.security.denials import DENIALS, MEANINGS, Wss
@@ -370,7 +371,7 @@ def create_app(settings: Settings | None = None) -> App:
     database = Database(settings["store.database"], settings["store.connections"])
     if not _is_current(database, patient=alone):
         raise SettingsError("store.database is not of this version: run `xds migrate`")
-    documents = FolderStore(settings["store.documents"])
+    documents = document_store(settings)
     communities = _communities(settings)
     awaited = _awaited(settings, database, documents) if communities else None
     replies = _replies(settings, database, documents, communities)
@@ -585,7 +586,7 @@ def _initiating_gateway(
     )
 
 
-def _awaited(settings: Settings, database: Database, documents: FolderStore) -> AwaitedReplies:
+def _awaited(settings: Settings, database: Database, documents: DocumentStore) -> AwaitedReplies:
     """Answers of communities that answer later, at this node's own address."""
     return AwaitedReplies(
         database,
@@ -598,7 +599,7 @@ def _awaited(settings: Settings, database: Database, documents: FolderStore) -> 
 
 
 def _replies(
-    settings: Settings, database: Database, documents: FolderStore, communities: CommunitiesFile | None
+    settings: Settings, database: Database, documents: DocumentStore, communities: CommunitiesFile | None
 ) -> Replies:
     """Our own answers that go elsewhere; without a communities file nothing may."""
     return Replies(
@@ -606,7 +607,7 @@ def _replies(
         settings["node.name"],
         documents.replies,
         lambda: communities.communities if communities else Communities(),
-        documents.has_room,
+        documents.replies.has_room,
         settings["limits.document_bytes"],
     )
 
@@ -632,7 +633,7 @@ class _Live:
 
 
 class _Ready:
-    """The process can work: its database answers, and there is room to stage a document."""
+    """The process can work: its database and the store answer, and there is room to stage a document."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
@@ -644,6 +645,7 @@ class _Ready:
                 connection.execute(text("SELECT 1 FROM patient LIMIT 1"))
             store = self._node.repository.store
             store.staging.create().discard()
+            store.check()
             if not store.has_room(self._node.limits.document_bytes):
                 raise OSError(errno.ENOSPC, "less than one document of limits.document_bytes")
         except Exception as error:

@@ -1,60 +1,23 @@
-"""Document bytes: put, record, verify, read, sweep, and what happens to damaged or stray ones."""
+"""Document bytes in every store: put, record, verify, read, sweep; and what is damaged or stray."""
 
 from __future__ import annotations
 
 import os
 import re
-import time
-from collections.abc import Iterable, Iterator
-from datetime import timedelta
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import select
 
-from xds.repository import files
-from xds.repository.documents import DamagedDocument, NewDocument, OtherBytes, Repository
-from xds.repository.files import FolderStore
+from tests.repository.stores import Shelf
+from xds.repository.documents import DamagedDocument, NewDocument, OtherBytes
+from xds.repository.s3 import PART
 from xds.repository.sweep import TooMany, sweep
-from xds.store.database import Database
 from xds.store.schema import maintenance, stored_document
-from xds.transport.staged import Staged
 
 
-class Shelf:
-    """A repository with what a test wants to look at beneath it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.database = Database(f"sqlite:///{folder}/xds.db")
-        self.database.migrate()
-        self.store = FolderStore(folder / "documents")
-        self.repository = Repository("1.2.3", self.database, self.store)
-
-    def stage(self, content: bytes) -> Staged:
-        """Bytes as the transport leaves them."""
-        writer = self.store.staging.create()
-        writer.write(content)
-        return writer.finish()
-
-    def keep(self, unique_id: str, content: bytes) -> None:
-        """Put and record one document."""
-        put = self.repository.put([NewDocument(unique_id, "text/plain", self.stage(content))])
-        with self.database.write() as connection:
-            assert self.repository.record(connection, put) == []
-
-    def files(self) -> list[Path]:
-        """Every file of the store, staged or put."""
-        return sorted(path for path in self.store.root.rglob("*") if path.is_file())
-
-
-@pytest.fixture
-def shelf(tmp_path: Path) -> Iterator[Shelf]:
-    shelf = Shelf(tmp_path)
-    yield shelf
-    shelf.database.close()
-
-
-@pytest.mark.parametrize("size", [0, 1, 1024 * 1024, 1024 * 1024 + 1, 3_000_000])
+@pytest.mark.parametrize("size", [0, 1, 1024 * 1024, 1024 * 1024 + 1, 3_000_000, PART, PART + 1, 2 * PART])
 def test_bytes_come_out_as_they_went_in(shelf: Shelf, size: int) -> None:
     """Whether they are held in memory or read in chunks."""
     content = os.urandom(size)
@@ -64,6 +27,96 @@ def test_bytes_come_out_as_they_went_in(shelf: Shelf, size: int) -> None:
     assert held is None or held == content
     assert b"".join(shelf.repository.read(document)) == content
     assert (document.size, document.mime_type) == (size, "text/plain")
+
+
+def test_keys_are_of_the_hour_and_tell_nothing(shelf: Shelf) -> None:
+    """Nobody who sees a key knows whose document it is; the staged file is gone."""
+    shelf.keep("17855599120-epikrise", b"x")
+    (key,) = shelf.beneath.keys()
+    assert re.fullmatch(r"\d{4}/\d\d/\d\d/\d\d/[0-9a-f]{32}", key)
+    assert abs(datetime.strptime(key[:13] + "+0000", "%Y/%m/%d/%H%z") - datetime.now(UTC)) < timedelta(
+        hours=2
+    )
+    assert shelf.staged() == []
+
+
+def test_what_is_not_there_is_said_in_the_same_way(shelf: Shelf) -> None:
+    """No size, FileNotFoundError, and nothing to remove."""
+    assert shelf.store.size("2026/01/01/00/none") is None
+    with pytest.raises(FileNotFoundError):
+        shelf.store.open("2026/01/01/00/none")
+    shelf.store.remove("2026/01/01/00/none")
+    assert list(shelf.store.keys("", datetime.now(UTC))) == []
+
+
+def test_keys_are_listed_from_an_hour_up_to_a_moment(shelf: Shelf) -> None:
+    """What was put before the hour, or written after the moment, is not told."""
+    told = ["2024/12/31/23/aa", "2025/01/01/00/bb", "2025/01/01/07/cc", "2025/11/01/00/dd"]
+    for key in told:
+        shelf.beneath.plant(key, b"x")
+    soon = datetime.now(UTC) + timedelta(seconds=2)
+    assert sorted(shelf.store.keys("", soon)) == told
+    assert sorted(shelf.store.keys("2025/01/01/00", soon)) == told[1:]
+    assert sorted(shelf.store.keys("2025/01/01/08", soon)) == told[3:]
+    assert sorted(shelf.store.keys("", datetime(2025, 1, 1, 6, tzinfo=UTC))) == []
+
+
+def test_a_store_can_be_tried_out(shelf: Shelf) -> None:
+    """It answers, takes something, and keeps nothing of it."""
+    shelf.store.check()
+    shelf.store.try_out()
+    assert (shelf.beneath.keys(), shelf.staged()) == ([], [])
+
+
+def test_many_read_and_write_at_a_time(shelf: Shelf) -> None:
+    """Threads share a store."""
+    staged = [shelf.stage(bytes([n]) * 50_000) for n in range(16)]
+    with ThreadPoolExecutor(8) as pool:
+        keys = list(pool.map(shelf.store.put, staged))
+
+        def read(key: str) -> bytes:
+            with shelf.store.open(key) as file:
+                return file.read()
+
+        assert [found[:1] for found in pool.map(read, keys)] == [bytes([n]) for n in range(16)]
+
+
+def test_a_document_that_changes_after_it_was_verified_is_not_told_whole(shelf: Shelf) -> None:
+    """It is read a second time: its last piece is held back until all of it is known to be the same."""
+    content = os.urandom(3_000_000)
+    shelf.keep("doc", content)
+    (document,) = shelf.repository.find(["doc"]).values()
+    assert shelf.repository.verify(document) is None
+    for other in (content[:-1], content + b"x", content[:-1] + bytes([content[-1] ^ 1]), b""):
+        shelf.beneath.plant(document.key, other)
+        got: list[bytes] = []
+        with pytest.raises(DamagedDocument):
+            got.extend(shelf.repository.read(document))
+        assert len(b"".join(got)) < len(content)
+
+
+def test_bytes_that_change_in_staging_are_not_put(shelf: Shelf) -> None:
+    """What becomes a document is what was hashed when it came in, or it is damaged."""
+    staged = shelf.stage(b"x" * 100)
+    staged.path.write_bytes(b"x" * 99 + b"y")
+    try:
+        (put,) = shelf.repository.put([NewDocument("doc", "text/plain", staged)])
+    except OSError:
+        assert shelf.beneath.keys() == []
+        return
+    with shelf.database.write() as connection:
+        shelf.repository.record(connection, [put])
+    with pytest.raises(DamagedDocument):
+        shelf.repository.verify(shelf.repository.find(["doc"])["doc"])
+
+
+def test_a_staged_file_that_is_gone_is_not_put(shelf: Shelf) -> None:
+    """And nothing of its submission stays."""
+    staged = [shelf.stage(b"1"), shelf.stage(b"2")]
+    staged[1].discard()
+    with pytest.raises(DamagedDocument):
+        shelf.repository.put([NewDocument(str(n), "text/plain", each) for n, each in enumerate(staged)])
+    assert shelf.beneath.keys() == []
 
 
 def test_put_documents_are_invisible_until_they_are_recorded(shelf: Shelf) -> None:
@@ -79,16 +132,8 @@ def test_a_second_copy_of_a_document_is_handed_back(shelf: Shelf) -> None:
     with shelf.database.write() as connection:
         assert shelf.repository.record(connection, put) == [put[0].key]
     shelf.repository.remove([put[0].key])
-    assert len(shelf.files()) == 1
-
-
-def test_files_belong_to_the_node_alone(shelf: Shelf) -> None:
-    """Nobody else on the machine may read them, and their names tell nothing."""
-    shelf.keep("17855599120-epikrise", b"x")
-    (file,) = shelf.files()
-    assert file.stat().st_mode & 0o077 == 0
-    assert file.parent.stat().st_mode & 0o077 == 0
-    assert "17855599120" not in str(file)
+    assert len(shelf.beneath.keys()) == 1
+    assert shelf.staged() == []
 
 
 @pytest.mark.parametrize("damage", [b"", b"y", b"xx"])
@@ -96,8 +141,8 @@ def test_files_belong_to_the_node_alone(shelf: Shelf) -> None:
 def test_damaged_bytes_are_never_handed_out(shelf: Shelf, damage: bytes, size: int) -> None:
     """Shorter, changed and longer bytes are all noticed."""
     shelf.keep("doc", b"x" * size)
-    (file,) = shelf.files()
-    file.write_bytes(damage + b"x" * (size - 1))
+    (key,) = shelf.beneath.keys()
+    shelf.beneath.plant(key, damage + b"x" * (size - 1))
     (document,) = shelf.repository.find(["doc"]).values()
     with pytest.raises(DamagedDocument):
         shelf.repository.verify(document)
@@ -106,7 +151,7 @@ def test_damaged_bytes_are_never_handed_out(shelf: Shelf, damage: bytes, size: i
 def test_missing_bytes_are_noticed(shelf: Shelf) -> None:
     """A row without its file is damage too."""
     shelf.keep("doc", b"x")
-    shelf.files()[0].unlink()
+    shelf.beneath.delete(*shelf.beneath.keys())
     with pytest.raises(DamagedDocument):
         shelf.repository.verify(shelf.repository.find(["doc"])["doc"])
 
@@ -128,7 +173,7 @@ def test_a_sweep_removes_what_was_never_registered_and_nothing_else(shelf: Shelf
     swept = sweep(shelf.database, shelf.store, grace=timedelta(0))
     assert (swept.staged, swept.unregistered, swept.bytes) == (1, 1, 8)
     assert shelf.repository.verify(shelf.repository.find(["doc"])["doc"]) == b"kept"
-    assert len(shelf.files()) == 1
+    assert (len(shelf.beneath.keys()), shelf.staged()) == (1, [])
 
 
 def test_a_sweep_spares_what_is_younger_than_the_grace_time(shelf: Shelf) -> None:
@@ -136,22 +181,18 @@ def test_a_sweep_spares_what_is_younger_than_the_grace_time(shelf: Shelf) -> Non
     shelf.stage(b"x")
     shelf.repository.put([NewDocument("stray", "text/plain", shelf.stage(b"x"))])
     assert sweep(shelf.database, shelf.store, grace=timedelta(hours=1)).bytes == 0
-    assert len(shelf.files()) == 2
+    assert (len(shelf.beneath.keys()), len(shelf.staged())) == (1, 1)
 
 
 def test_a_sweep_looks_only_at_the_hours_since_the_last(shelf: Shelf) -> None:
     """Unless it is asked to look at everything."""
-    old = shelf.store.root / "documents/2020/01/01/00"
-    old.mkdir(parents=True)
-    (old / "ab").write_bytes(b"x")
-    os.utime(old / "ab", (time.time() - 86400,) * 2)
-    assert sweep(shelf.database, shelf.store, grace=timedelta(hours=1)).unregistered == 1
+    shelf.beneath.plant("2020/01/01/00/ab", b"x")
+    assert sweep(shelf.database, shelf.store, grace=timedelta(0)).unregistered == 1
     with shelf.database.read() as connection:
         assert connection.execute(select(maintenance.c.value)).scalar_one() > "2020/01/01/00"
-    (old / "cd").write_bytes(b"x")
-    os.utime(old / "cd", (time.time() - 86400,) * 2)
-    assert sweep(shelf.database, shelf.store, grace=timedelta(hours=1)).unregistered == 0
-    assert sweep(shelf.database, shelf.store, grace=timedelta(hours=1), everything=True).unregistered == 1
+    shelf.beneath.plant("2020/01/01/00/cd", b"x")
+    assert sweep(shelf.database, shelf.store, grace=timedelta(0)).unregistered == 0
+    assert sweep(shelf.database, shelf.store, grace=timedelta(0), everything=True).unregistered == 1
 
 
 def test_a_sweep_with_too_short_a_grace_time_loses_no_acknowledged_document(shelf: Shelf) -> None:
@@ -166,61 +207,22 @@ def test_a_sweep_with_too_short_a_grace_time_loses_no_acknowledged_document(shel
 
 def test_many_strays_are_removed_in_batches(shelf: Shelf) -> None:
     """More than one statement can name; and only when it is meant, as the database may be the wrong one."""
-    hour = shelf.store.root / "documents/2026/01/01/00"
-    hour.mkdir(parents=True)
-    for n in range(1203):
-        (hour / f"{n:032x}").write_bytes(b"x")
-    with pytest.raises(TooMany, match="1203 of 1203"):
+    for n in range(203):
+        shelf.beneath.plant(f"2026/01/01/00/{n:032x}", b"x")
+    with pytest.raises(TooMany, match="203 of 203"):
         sweep(shelf.database, shelf.store, grace=timedelta(0))
-    assert len(shelf.files()) == 1203
+    assert len(shelf.beneath.keys()) == 203
     swept = sweep(shelf.database, shelf.store, grace=timedelta(0), force=True)
-    assert (swept.unregistered, swept.bytes) == (1203, 1203)
-    assert shelf.files() == []
-
-
-def test_a_sweep_goes_on_when_a_file_disappears_under_its_eyes(
-    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A repeat's bytes are removed by their own request at any time."""
-    for _ in range(2):
-        shelf.repository.put([NewDocument("stray", "text/plain", shelf.stage(b"x"))])
-    scandir = os.scandir
-
-    def vanish(folder: str | Path) -> Iterable[os.DirEntry[str]]:
-        found = scandir(folder)
-        if not re.search(r"/\d{4}/\d\d/\d\d/\d\d$", str(folder)):  # not an hour's folder
-            return found
-        files = list(found)
-        os.unlink(files[0].path)
-        return files
-
-    monkeypatch.setattr(os, "scandir", vanish)
-    assert sweep(shelf.database, shelf.store, grace=timedelta(0)).unregistered == 1
-
-
-def test_each_process_makes_sure_itself_that_folders_last(
-    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """That another one made them does not say that it has synced them; once is enough for an hour."""
-    shelf.keep("doc", b"x")
-    synced: list[Path] = []
-    sync = files._sync_folder
-    monkeypatch.setattr(files, "_sync_folder", lambda path: (synced.append(path), sync(path)))
-    second = FolderStore(shelf.store.root)
-    key = second.put(shelf.stage(b"y"))
-    hour = second.root / "documents" / key.rpartition("/")[0]
-    assert set(synced) >= {hour, *list(hour.parents)[:6]}
-    synced.clear()
-    if second.put(shelf.stage(b"z")).startswith(key.rpartition("/")[0]):
-        assert synced == [hour]
+    assert (swept.unregistered, swept.bytes) == (203, 203)
+    assert shelf.beneath.keys() == []
 
 
 @pytest.mark.parametrize("damage", ["missing", "changed"])
 def test_damaged_bytes_are_replaced_by_the_same_document_sent_again(shelf: Shelf, damage: str) -> None:
     """Who hears Success can have the document: the good copy is not the one that is thrown away."""
     shelf.keep("doc", b"good")
-    (file,) = shelf.files()
-    file.unlink() if damage == "missing" else file.write_bytes(b"evil")
+    (key,) = shelf.beneath.keys()
+    shelf.beneath.delete(key) if damage == "missing" else shelf.beneath.plant(key, b"evil")
     again = NewDocument("doc", "text/plain", shelf.stage(b"good"))
     damaged = shelf.repository.damaged([again])
     assert damaged == {"doc"}
@@ -230,7 +232,7 @@ def test_damaged_bytes_are_replaced_by_the_same_document_sent_again(shelf: Shelf
     assert put[0].key not in unneeded
     shelf.repository.remove(unneeded)
     assert shelf.repository.verify(shelf.repository.find(["doc"])["doc"]) == b"good"
-    assert len(shelf.files()) == 1
+    assert len(shelf.beneath.keys()) == 1
 
 
 def test_the_same_hash_over_other_bytes_is_not_the_same_document(shelf: Shelf) -> None:

@@ -9,6 +9,7 @@ never hand out bytes that are not the ones it took in.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -22,7 +23,10 @@ from xds.store.database import Database
 from xds.store.dialect import insert_new
 from xds.store.keys import now
 from xds.store.schema import stored_document
+from xds.store.trouble import StoreBusy
 from xds.transport.staged import Staged
+
+log = logging.getLogger("xds")
 
 _CHUNK: Final = 256 * 1024
 _HEAL: Final = (
@@ -103,7 +107,7 @@ class Repository:
             try:
                 key = self.store.put(staged)
             except OSError as error:
-                self.remove(each.key for each in put)
+                self.discard(each.key for each in put)
                 if isinstance(error, FileNotFoundError):  # swept away under our hands, as in `record`
                     raise DamagedDocument from None
                 raise
@@ -172,6 +176,14 @@ class Repository:
         for key in keys:
             self.store.remove(key)
 
+    def discard(self, keys: Iterable[str]) -> None:
+        """The same, of bytes that never became anybody's: what the store will not delete is for the sweep."""
+        for key in keys:
+            try:
+                self.store.remove(key)
+            except OSError as error:
+                log.error("not needed and not deleted (%s): %s", type(error).__name__, key)
+
     def find(self, unique_ids: Sequence[str]) -> dict[str, StoredDocument]:
         """The stored documents among these uniqueIds."""
         found: dict[str, StoredDocument] = {}
@@ -184,7 +196,7 @@ class Repository:
         return found
 
     def verify(self, document: StoredDocument) -> bytes | None:
-        """Check the bytes against the hash taken when they came in; raises DamagedDocument.
+        """Check the bytes against the hash taken when they came in; raises DamagedDocument, and StoreBusy.
 
         Returns them when they are few, so that they need not be read twice, else None.
         """
@@ -199,6 +211,8 @@ class Repository:
                 while chunk := file.read(_CHUNK):
                     size += len(chunk)
                     digest.update(chunk)
+        except StoreBusy:  # which says nothing about the bytes
+            raise
         except OSError:
             raise DamagedDocument from None
         if size != document.size or digest.digest() != document.sha256:
@@ -206,10 +220,23 @@ class Repository:
         return None
 
     def read(self, document: StoredDocument) -> Iterator[bytes]:
-        """The bytes in chunks; memory does not grow with the document."""
+        """The bytes in chunks; memory does not grow with the document.
+
+        They were verified, and are read a second time: the last chunk is not given before the whole is known
+        to be the same. Raises OSError, and DamagedDocument.
+        """
+        size, digest, held = 0, hashlib.sha256(), b""
         with self.store.open(document.key) as file:
             while chunk := file.read(_CHUNK):
-                yield chunk
+                size += len(chunk)
+                digest.update(chunk)
+                if held:
+                    yield held
+                held = chunk
+        if size != document.size or digest.digest() != document.sha256:
+            raise DamagedDocument
+        if held:
+            yield held
 
 
 def _row(document: PutDocument) -> dict[str, Any]:

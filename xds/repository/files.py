@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -61,7 +60,7 @@ class FolderStore:
             self._lasting = hour
 
     def has_room(self, size: int) -> bool:
-        return shutil.disk_usage(self.root).free >= size
+        return self.staging.has_room(size)
 
     def open(self, key: str) -> BinaryIO:
         return open(self._documents / key, "rb")
@@ -90,6 +89,12 @@ class FolderStore:
 
     def forgotten(self, before: datetime) -> Iterator[Staged]:
         return self.staging.older(before)
+
+    def check(self) -> None:
+        self.staging.create().discard()
+
+    def try_out(self) -> None:
+        self.staging.create().discard()
 
 
 def _sync_file(path: Path) -> None:

@@ -25,6 +25,8 @@ _NAME: Final = "sweep: hours before this are done"
 _WATERMARK: Final = select(maintenance.c.value).where(maintenance.c.name == _NAME)
 #: So many strays are no reason to ask.
 _FEW: Final = 100
+#: Removed in one transaction, in which others may have to wait for the store.
+_TOGETHER: Final = 100
 _KNOWN: Final = select(stored_document.c.blob_key).where(
     stored_document.c.blob_key.in_(bindparam("keys", expanding=True))
 )
@@ -78,7 +80,7 @@ def sweep(
     for file in store.forgotten(before):
         file.discard()
         staged, size = staged + 1, size + file.size
-    for keys in _batches(strays, 500):
+    for keys in _batches(strays, _TOGETHER):
         for removed in database.transact(partial(_remove, store=store, keys=keys)):
             unregistered, size = unregistered + 1, size + removed
     # An hour is done when nothing can be put in it any more and all of it was old enough to be looked at.

@@ -161,11 +161,11 @@ def put_and_record(
     except Exception as error:
         # Any other error leaves the bytes to the sweep: nobody knows then whether there was a commit.
         if isinstance(error, RegistryFailure | OtherBytes) or nothing_written(error):
-            repository.remove(each.key for each in put)
+            repository.discard(each.key for each in put)
         if isinstance(error, OtherBytes):
             raise RegistryFailure(_broken("document-same-bytes", detail=f"({error})")) from None
         raise
-    repository.remove(unneeded)
+    repository.discard(unneeded)
 
 
 TRANSACTION = Transaction(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -87,6 +88,10 @@ class StagingFolder:
     def create(self) -> Writer:
         """A new, empty file that only this user can read."""
         return Writer(self.path / secrets.token_hex(16))
+
+    def has_room(self, size: int) -> bool:
+        """Whether its disk takes `size` more bytes."""
+        return shutil.disk_usage(self.path).free >= size
 
     def take_over(self, staged: Staged) -> Staged:
         """Move a file of another folder, of the same file system, into this one, as young as a new one."""
