@@ -565,6 +565,8 @@ class Reader:
         place = self.at(element)
         found = self.referenced(reference, place)
         if found is None:
+            if reference.get("reference") and not reference.keys() & {"identifier", "display"}:
+                return Author()  # which is said already
             return self.findings.read(_author_of_reference, reference, place, Author())
         kind = found.get("resourceType")
         if kind == "Organization":

@@ -7,6 +7,7 @@ from elsewhere, and nothing is stored before everything is valid.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -66,11 +67,14 @@ _NOT_SAVED: Final[Mapping[str, Sequence[str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A registered object that is named by a submission: by `id`, a UUID or a uniqueId."""
+    """A registered object that is named by a submission, by `id`, a UUID or a uniqueId; and the rule that is
+    broken when there is none.
+    """
 
     kind: int
     id: str
     place: str
+    rule: str
 
 
 @dataclass(slots=True)
@@ -196,7 +200,7 @@ def asked(
     named = (draft.the_set, *draft.entries, *draft.folders)
     for one in named:
         if one.home and not home.is_home(one.home):
-            found.append(broken("mhd-home", one.entry_uuid))
+            found.append(broken("mhd-home", f"{one.entry_uuid}/homeCommunityId"))
     placed = located(found, draft.places)
     if not all(each.warning for each in placed):
         raise RegistryFailure(*placed)
@@ -248,10 +252,7 @@ def _resolve(node: Node, draft: Draft, visibility: Visibility) -> None:
         )
         own = [each for each in page.hits if not each.masked]
         if len(own) != 1:
-            rule = "mhd-related" if ".relatesTo" in target.place else "mhd-item"
-            errors.append(
-                broken(rule if target.kind == schema.KIND_DOCUMENT_ENTRY else "mhd-folder", target.place)
-            )
+            errors.append(broken(target.rule, target.place))
         else:
             found[stand_in] = uuid_urn(own[0].entry_uuid)
     if errors:
@@ -378,7 +379,7 @@ def relations(
     for number, each in enumerate(resource.get("relatesTo", ())):
         where = f"{place}.relatesTo[{number}].target"
         own = here(each["target"].get("reference", "")) or registered(
-            draft, each["target"], "DocumentReference", where, base
+            draft, each["target"], "mhd-related", where, base
         )
         if not own or "code" not in each:
             yield broken("mhd-related", where)
@@ -391,16 +392,21 @@ def relations(
             draft.places[draft.link(type_, entry.entry_uuid, own)] = f"{place}.relatesTo"
 
 
-def registered(draft: Draft, reference: Json, kind: str, place: str, base: str) -> str:
-    """What stands for a registered object that a Reference names: by address or identifier; or nothing."""
-    number = schema.KIND_DOCUMENT_ENTRY if kind == "DocumentReference" else schema.KIND_FOLDER
+def registered(draft: Draft, reference: Json, rule: str, place: str, base: str) -> str:
+    """What stands for a registered object that a Reference names, by address or identifier; or nothing.
+
+    It is a folder where the rule is mhd-folder, and else a document.
+    """
+    is_folder = rule == "mhd-folder"
+    number = schema.KIND_FOLDER if is_folder else schema.KIND_DOCUMENT_ENTRY
+    kind = "List" if is_folder else "DocumentReference"
     target = str(reference.get("reference", "")).removeprefix(f"{base}/")
     if target.startswith(f"{kind}/"):
         own = target.removeprefix(f"{kind}/").partition("/")[0]
-        return draft.registered(Target(number, f"urn:uuid:{own.lower()}", place))
+        return draft.registered(Target(number, f"urn:uuid:{own.lower()}", place, rule))
     if identifier := reference.get("identifier"):
         try:
-            return draft.registered(Target(number, dt.read_unique_id(identifier), place))
+            return draft.registered(Target(number, dt.read_unique_id(identifier), place, rule))
         except DataTypeError:
             return ""
     return ""
@@ -431,7 +437,6 @@ class _Entry:
 _ROLES: Final[Mapping[tuple[str, str], str]] = {
     ("DocumentReference", "POST"): "document reference",
     ("Binary", "POST"): "binary",
-    ("Bundle", "POST"): "fhir document",
     ("Parameters", "PATCH"): "patch",
     ("Patient", "POST"): "patient",
     ("Patient", "PUT"): "patient",
@@ -452,6 +457,8 @@ def read(node: Node, request: Request) -> Asked:
     if bundle.get("resourceType") != "Bundle" or bundle.get("type") != "transaction":
         raise RegistryFailure(broken("mhd-bundle", "Bundle.type"))
     contents = _taken_out(bundle)
+    if documents := [broken("mhd-fhir-document", place) for place in _fhir_documents(bundle)]:
+        raise RegistryFailure(*documents)
     checked(bundle)
     digest = _digest(bundle, received.staged)
     return _Reading(node, request, received.staged, contents, list(_entries(bundle)), digest).asked()
@@ -463,6 +470,15 @@ def _digest(bundle: Json, staged: Mapping[str, Staged]) -> str:
     for name in sorted(staged):
         digest.update(f"{name} {staged[name].sha256}\n".encode())
     return digest.hexdigest()
+
+
+def _fhir_documents(bundle: Json) -> Iterator[str]:
+    """Where there are Bundles in it, which may hold resources that nobody reads here."""
+    entries = bundle.get("entry")
+    for number, each in enumerate(entries if isinstance(entries, list) else ()):
+        resource = each.get("resource") if isinstance(each, dict) else None
+        if isinstance(resource, dict) and resource.get("resourceType") == "Bundle":
+            yield f"Bundle.entry[{number}].resource.ofType(Bundle)"
 
 
 def _taken_out(bundle: Json) -> dict[int, str]:
@@ -486,7 +502,10 @@ def _entries(bundle: Json) -> Iterator[_Entry]:
         if role == "list":
             code = mapping.list_code(resource)
             role = {SUBMISSION_SET: "set" if method == "POST" else "", FOLDER: "folder"}.get(code, "")
-        if role != "patient" and how.keys() & _CONDITIONS:
+        if role == "patient":
+            is_one = method != "GET" or "Patient" in re.split("[/?]", how.get("url", ""))
+            role = role if is_one else ""
+        elif how.keys() & _CONDITIONS:
             role = ""
         yield _Entry(number, role, resource, each.get("fullUrl", ""), method, how.get("url", ""))
 
@@ -524,8 +543,6 @@ class _Reading:
         for each in self._entries:
             if not each.role:
                 self._errors.append(broken("mhd-entry", f"Bundle.entry[{each.number}]"))
-            elif each.role == "fhir document":
-                self._errors.append(broken("mhd-fhir-document", each.place))
             if each.role in ("patient", "binary", "patch"):
                 self._errors += [
                     broken("mhd-prohibited", one) for one in _modified(each.resource, each.place)
@@ -597,8 +614,6 @@ class _Reading:
             self._errors.append(broken("mhd-document-inside", f"{place}.data"))
         url = attachment.get("url", "")
         binary = self._named(url) if url else None
-        if binary is not None and binary.role == "fhir document":
-            return  # which is said already
         name = url if binary is None else self._contents.get(binary.number, "")
         if binary is not None and binary.role == "binary" and not name:
             self._errors.append(broken("mhd-document-data", f"{binary.place}.data"))
@@ -622,7 +637,9 @@ class _Reading:
 
     def _folder(self, draft: Draft, each: _Entry) -> None:
         if each.method == "PUT":
-            own = registered(draft, {"reference": each.url}, "List", each.place, self._request.place.base)
+            own = registered(
+                draft, {"reference": each.url}, "mhd-folder", each.place, self._request.place.base
+            )
             if not own:
                 self._errors.append(broken("mhd-folder", each.place))
                 return
@@ -639,7 +656,7 @@ class _Reading:
         for number, item in enumerate(each.resource.get("entry", ())):
             where = f"{each.place}.entry[{number}].item"
             document = self._here(item["item"].get("reference", "")) or registered(
-                draft, item["item"], "DocumentReference", where, self._request.place.base
+                draft, item["item"], "mhd-item", where, self._request.place.base
             )
             if document:
                 draft.file(own, document)
@@ -654,7 +671,7 @@ class _Reading:
             named = self._named(reference) if reference else None
             if named is not None and named.role in ("document reference", "folder"):
                 continue  # they are in it already
-            document = registered(draft, item["item"], "DocumentReference", where, self._request.place.base)
+            document = registered(draft, item["item"], "mhd-item", where, self._request.place.base)
             if document:
                 draft.member(document, "Reference")
             else:
@@ -671,9 +688,7 @@ class _Reading:
             if operation.get("name") == "operation"
         ]
         says_it = parts == [{"type": "replace", "path": "DocumentReference.status", "value": "superseded"}]
-        own = registered(
-            draft, {"reference": each.url}, "DocumentReference", each.place, self._request.place.base
-        )
+        own = registered(draft, {"reference": each.url}, "mhd-patch", each.place, self._request.place.base)
         if says_it and own:
             draft.patched[own] = each.place
         else:
