@@ -142,7 +142,7 @@ def document_references(node: Node, page: Page, visibility: Visibility, request:
     return [
         mapping.document_reference(
             document_entry(each),
-            bundles.registered(hit, relations.get(hit.entry_uuid, ())),
+            bundles.registered(hit, tuple(dict.fromkeys(relations.get(hit.entry_uuid, ())))),
             request.place,
         )
         for each, hit in bundles.objects_of(page)

@@ -172,7 +172,8 @@ def lists(node: Node, kind: int, page: Page, visibility: Visibility, request: Re
         members.setdefault(link.source, []).append(Relation(of, resource_id(uuid_urn(link.logical))))
     found = []
     for each, hit in bundles.objects_of(page):
-        of_it = bundles.registered(hit, members.get(hit.entry_uuid, ()))
+        # A document that has versions is a member with each, and one entry.
+        of_it = bundles.registered(hit, tuple(dict.fromkeys(members.get(hit.entry_uuid, ()))))
         found.append(
             mapping.set_list(submission_set(each), of_it, request.place)
             if kind == schema.KIND_SUBMISSION_SET
