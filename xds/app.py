@@ -22,10 +22,11 @@ from sqlalchemy.exc import OperationalError
 
 from xds import transactions
 from xds.access.gate import UNASKED, Access, AccessGate, AccessRefused, about_patient
-from xds.access.policy import Action, PolicyFile
+from xds.access.policy import WRITING, Action, PolicyFile
 from xds.access.rule_table import national_rules
 from xds.audit import figures
 from xds.audit.delivery import Delivery
+from xds.audit.facts import reason_of
 from xds.audit.store import AuditLog
 from xds.audit.trail import Trail, Trails
 from xds.config import (
@@ -43,11 +44,11 @@ from xds.config import (
 from xds.errors import Code, Denied, Fault, FaultCode, RegistryError, RegistryFailure, SettingsError
 from xds.fhir import privacy as privacy_push
 from xds.fhir.cursor import Cursors
-from xds.fhir.document_references import not_there
 from xds.fhir.interaction import Answer as FhirAnswer
 from xds.fhir.interaction import Interaction, Request
 from xds.fhir.interaction import Options as FhirOptions
 from xds.fhir.mapping import Place
+from xds.fhir.named import check_one, hidden, named_by_header
 from xds.fhir.resources import INTERACTIONS
 from xds.fhir.routes import BASE, FhirBase
 from xds.gateway.awaited import AwaitedReplies
@@ -59,7 +60,7 @@ from xds.gateway.replies import NotKept, Replies
 from xds.log import set_up
 from xds.metadata import codesystems
 from xds.metadata.code_rules import CodeRules
-from xds.metrics import Metrics, Sample
+from xds.metrics import Metrics, Requests, Sample
 from xds.registry.prepare import Reading
 from xds.registry.registry import Options, Registry
 from xds.repository.documents import Repository
@@ -230,18 +231,25 @@ def _interact(
     caller = gates.who_asks_over_http(http, trail)  # GATE 1
     request = received()
     trail.context.subject = interaction.about(request)
+    named = named_by_header(request.headers, test=node.registry.options.synthetic)
     asked = interaction.read(node, request)  # GATE 0
     trail.context.subject = getattr(asked, "subject", trail.context.subject)
     of_ticket = caller is None or caller.patient is not None
-    if pid := interaction.patient(node, asked):
+    pid = interaction.patient(node, asked) or named
+    if pid:
         trail.context.subject = replace(trail.context.subject, patients=(pid,))
+    check_one(named, pid)
     try:
         # GATE 2; a token that names no patient is about whom the request names.
-        access = gates.may(caller and about_patient(caller, pid), interaction.asks(asked), trail)
+        asking = caller and about_patient(caller, pid)
+        access = gates.may(asking, interaction.asks(asked), trail, of_nobody=interaction.of_nobody)
     except AccessRefused as refused:
         if request.ids and not of_ticket and refused.errors[0].rule != "access-policy":
-            raise not_there() from None  # one answer for what is nobody's, hidden, or a refusing patient's
+            # One answer for what is nobody's, hidden, or a refusing patient's.
+            raise hidden(reason_of(refused.errors)) from None
         raise
+    if named and not interaction.of_nobody:
+        access.check_patients((named,), "", interaction.number)
     return interaction.do(node, asked, access, trail)  # with GATE 3 in it
 
 
@@ -290,6 +298,7 @@ class _Gates:
     access: AccessGate | None
     faults: bool
     home: str
+    read_only: bool = False
 
     @property
     def understood(self) -> frozenset[str]:
@@ -311,14 +320,22 @@ class _Gates:
         caller = trail.context.caller = self.fhir.caller(request)
         return caller
 
-    def may(self, caller: Caller | None, action: Action, trail: Trail) -> Access:
-        """What whoever was let in may do and see. Raises RegistryFailure."""
+    def may(self, caller: Caller | None, action: Action, trail: Trail, *, of_nobody: bool = False) -> Access:
+        """What whoever was let in may do and see; `of_nobody`: nothing of any record is asked for.
+
+        Raises RegistryFailure.
+        """
+        if self.read_only and action in WRITING:
+            raise RegistryFailure(broken("node-read-only", transaction=trail.context.number))
         if self.access is None:
             return UNASKED
         assert caller is not None
         context = trail.context
         try:
-            access = self.access.access(caller, action, context.number, context.reference)
+            if of_nobody:
+                access = self.access.access_to_nobody(caller, action, context.number)
+            else:
+                access = self.access.access(caller, action, context.number, context.reference)
         except AccessRefused as refused:
             context.policy, context.rule = refused.policy, refused.rule
             raise
@@ -365,7 +382,7 @@ def create_app(settings: Settings | None = None) -> App:
     if settings is None:
         path = os.environ.get("XDS_CONFIG")
         settings = load(Path(path) if path else None)
-        set_up()
+        set_up(settings["log.format"])
         keep_freed()
     check_to_serve(settings)
     database = Database(settings["store.database"], settings["store.connections"])
@@ -414,7 +431,8 @@ def create_app(settings: Settings | None = None) -> App:
         )
     gates = _gates(settings, database, trust)
     handed_on = audit_receivers(settings)
-    begin = _trails(settings, database, [each.name for each in handed_on])
+    requests = Requests()
+    begin = _trails(settings, database, [each.name for each in handed_on], requests)
     app = falcon.App()
     plain_errors(app)
     absent = _absent(settings)
@@ -492,7 +510,7 @@ def create_app(settings: Settings | None = None) -> App:
         samples.append(node.gateway.samples)
     if RESPONDING not in absent:
         samples.append(replies.samples)
-    app.add_route("/metrics", Metrics(*samples))
+    app.add_route("/metrics", Metrics(*samples, requests=requests))
     app.add_route("/health/live", _Live())
     app.add_route("/health/ready", _Ready(node))
     if alone:
@@ -504,15 +522,16 @@ def create_app(settings: Settings | None = None) -> App:
             Courier(replies, settings.limits).start()
         if awaited:
             awaited.start()
-        if settings["patients.mllp_listen"]:
+        if settings["patients.mllp_listen"] and settings["node.read_only"] == "off":
             _mllp_listener(settings, node, begin).start()
     return app
 
 
 def _gates(settings: Settings, database: Database, trust: TrustStore | None) -> _Gates:
     faults, home = settings["access.denial"] == "fault", settings["node.home_community_id"]
+    read_only = settings["node.read_only"] == "on"
     if trust is None:
-        return _Gates(None, None, None, None, faults, home)
+        return _Gates(None, None, None, None, faults, home, read_only)
     replay = Replay(database)
     soap = SoapGate(trust, replay, known_sender=settings["tls.client_ca"] is not None)
     policy = PolicyFile(settings["access.policy"])
@@ -524,7 +543,7 @@ def _gates(settings: Settings, database: Database, trust: TrustStore | None) -> 
     access = AccessGate(database, lambda: policy.policies, national_rules(), options)
     # Only who reads may show an assertion in the place of a token: the push is another system's.
     push, fhir = FhirGate(trust, replay), FhirGate(trust, replay, soap)
-    return _Gates(soap, fhir, push, access, faults, home)
+    return _Gates(soap, fhir, push, access, faults, home, read_only)
 
 
 def _public_url(settings: Settings) -> str:
@@ -536,9 +555,9 @@ def _public_url(settings: Settings) -> str:
     return f"{'https' if settings['tls.certificate'] else 'http'}://{name}:{port}"
 
 
-def _trails(settings: Settings, database: Database, receivers: Sequence[str]) -> Trails:
+def _trails(settings: Settings, database: Database, receivers: Sequence[str], requests: Requests) -> Trails:
     own = audit_node(settings, _public_url(settings))
-    return Trails(AuditLog(database, own.name, receivers), own)
+    return Trails(AuditLog(database, own.name, receivers), own, requests.observe)
 
 
 def _mllp_listener(settings: Settings, node: Node, begin: Trails) -> MllpListener:
@@ -551,6 +570,8 @@ def _mllp_listener(settings: Settings, node: Node, begin: Trails) -> MllpListene
 
 def _on_demand(settings: Settings) -> OnDemand | None:
     name = settings["repository.on_demand"]
+    if settings["node.read_only"] == "on":
+        return None  # what is made may have to be kept
     return (
         OnDemand(import_function("repository.on_demand", name), settings["repository.on_demand_seconds"])
         if name

@@ -50,7 +50,7 @@ from tests.metadata import samples as s
 from tests.registry.updates import SET, message, send, status
 from tests.test_app import settings
 from xds import app
-from xds.access.gate import UNASKED, AccessGate
+from xds.access.gate import UNASKED, AccessGate, about_patient
 from xds.access.policy import Action, read_policies
 from xds.config import load
 from xds.demo.tickets import TicketService
@@ -544,3 +544,38 @@ def test_only_a_node_without_tickets_asks_nobody(tmp_path: Path, monkeypatch: py
         with_tickets.may(None, LIST, asked)
     with pytest.raises(RegistryFailure):
         with_tickets.may(machine(), LIST, asked)
+
+
+def test_who_may_say_by_the_request_whom_it_is_about(house: House) -> None:
+    """Personnel with a token of HelseID that names nobody, and no other: each other ticket is for whom it
+    names, or for nobody.
+    """
+    of_helseid = doctor(None, issuer_kind="helseid")
+    assert about_patient(of_helseid, pid(BO)).patient == BO
+    for other in (
+        of_helseid,
+        replace(of_helseid, patient=ANNA),
+        doctor(None, issuer_kind="kjernejournal"),
+        citizen(patient=None),
+        citizen(patient=None, issuer_kind="helseid"),
+        machine(issuer_kind="helseid"),
+        machine(issuer_kind="system"),
+    ):
+        named = "" if other is of_helseid else pid(BO)
+        assert about_patient(other, named) is other
+
+
+def test_what_is_about_no_record_is_for_whom_a_policy_permits_it(house: House) -> None:
+    """No patient is needed and no national rule asked; whatever it does, it sees nothing of anybody."""
+    house.file("anything")
+    for who in (doctor(None, issuer_kind="helseid"), machine(None, CREATING)):
+        access = house.gate.access_to_nobody(who, Action.CREATE, "validate")
+        assert (access.pids, access.policy) == (
+            frozenset(),
+            "personnel-submit" if who.role else "machine-submit",
+        )
+        assert house.seen(access) == []
+    for who in (citizen(), doctor(role=None), machine()):
+        with pytest.raises(RegistryFailure) as caught:
+            house.gate.access_to_nobody(who, Action.CREATE, "validate")
+        assert caught.value.errors[0].rule == "access-policy"

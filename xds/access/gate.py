@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from sqlalchemy import false
+
 from xds.access.decision import Decision, decide
 from xds.access.known import Patients
-from xds.access.policy import Action, Policies
+from xds.access.policy import Action, Judgement, Policies
 from xds.access.rule_table import RuleTable
 from xds.access.rules import broken
 from xds.access.visibility import visibility_of
@@ -70,6 +72,7 @@ class AccessRefused(RegistryFailure):
 
 #: Where systems trust each other (access.ticket = none).
 UNASKED = Access(EVERYTHING)
+_NOTHING = Visibility("nothing", condition=lambda document: false())
 
 
 class AccessGate:
@@ -92,10 +95,7 @@ class AccessGate:
 
     def access(self, caller: Caller, action: Action, transaction: str, reference: str) -> Access:
         """What the caller may do and see. Raises RegistryFailure with the policy or rule that says no."""
-        judgement = self._policies().judge(caller, action)
-        if not judgement.permitted:
-            detail = f"(policy {judgement.policy} denies it)" if judgement.policy else "(none permits it)"
-            raise AccessRefused(broken("access-policy", "", transaction, detail), judgement.policy)
+        judgement = self._judge(caller, action, transaction)
         if action is Action.READ_LOG and judgement.any_patient:
             # No document is shown, but what was done: the national rules are about documents.
             return Access(EVERYTHING, None, judgement.policy)
@@ -117,3 +117,17 @@ class AccessGate:
             judgement.policy,
             decision,
         )
+
+    def access_to_nobody(self, caller: Caller, action: Action, transaction: str) -> Access:
+        """Whether the caller may do what is about no record, and shows nothing of any.
+
+        Raises RegistryFailure with the policy that says no.
+        """
+        return Access(_NOTHING, frozenset(), self._judge(caller, action, transaction).policy)
+
+    def _judge(self, caller: Caller, action: Action, transaction: str) -> Judgement:
+        judgement = self._policies().judge(caller, action)
+        if not judgement.permitted:
+            detail = f"(policy {judgement.policy} denies it)" if judgement.policy else "(none permits it)"
+            raise AccessRefused(broken("access-policy", "", transaction, detail), judgement.policy)
+        return judgement

@@ -11,7 +11,7 @@ import base64
 import hashlib
 import ipaddress
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -103,6 +103,10 @@ KINDS: Final[Mapping[str, Kind]] = {
     "log": Kind("Access Log by an operator", _LOG_USED, "R", gives=True),
     "expire": Kind("Access Log Expired", _LOG_USED, "D", gives=True),
 }
+#: What is done when no search is asked, but one resource is read by its id.
+READ: Final[Mapping[str, Kind]] = {
+    number: Kind(KINDS[number].name, _REST, "R", gives=True) for number in ("ITI-66", "ITI-67")
+}
 #: What the node asks of other communities; ITI TF-2 3.38.5 and 3.39.5, for whoever asks.
 ASKED: Final[Mapping[str, Kind]] = {
     "ITI-38": Kind("Cross Gateway Query", _QUERY, "E"),
@@ -148,7 +152,7 @@ def entry(node: Node, context: Context, deed: Deed) -> Entry:
     caller = context.caller
     known = who(caller) if caller is not None else _NOBODY
     number = context.number if deed.asked is None else deed.asked.number
-    kind = KINDS.get(number, _UNKNOWN) if deed.asked is None else ASKED[number]
+    kind = ASKED[number] if deed.asked is not None else _kind(context, number, deed)
     not_let_in = caller is None and deed.outcome is Outcome.SERIOUS and _is_denial(deed)
     patient = _patient(deed.patient)
     event: dict[str, Any] = {"resourceType": "AuditEvent"}
@@ -202,6 +206,11 @@ def entry(node: Node, context: Context, deed: Deed) -> Entry:
     )
 
 
+def _kind(context: Context, number: str, deed: Deed) -> Kind:
+    by_id = context.subject.documents and (deed.query or context.subject.query) is None
+    return READ[number] if by_id and number in READ else KINDS.get(number, _UNKNOWN)
+
+
 _NOBODY: Final = Who()
 _OF_PATIENT: Final = frozenset(("citizen", "representative"))
 
@@ -244,6 +253,7 @@ _RESTFUL: Final = {
     "ITI-68": "read",
     "ITI-105": "create",
     "ITI-106": "operation",
+    "validate": "operation",
 }
 
 
@@ -251,7 +261,7 @@ def _subtypes(context: Context, number: str, kind: Kind, not_let_in: bool) -> It
     if not_let_in:
         yield _XUA
     if kind.type is _REST and not not_let_in and number in _RESTFUL:
-        yield {"system": _INTERACTIONS, "code": _RESTFUL[number]}
+        yield {"system": _INTERACTIONS, "code": "read" if kind.action == "R" else _RESTFUL[number]}
     if number.startswith(_IHE):
         yield {"system": EVENT_CODES, "code": number, "display": kind.name}
     elif number:
@@ -378,7 +388,7 @@ def _entities(context: Context, deed: Deed, patient: Json | None, known: Who) ->
         yield _query(context, query, deed)
     if the_set := deed.submission_set or context.subject.submission_set:
         yield {"what": {"identifier": unique_id(the_set)}, "type": _SYSTEM_OBJECT, "role": _JOB}
-    for document in deed.documents:
+    for document in _documents(context, deed, query):
         yield _document(document, erased=context.number in _ERASING and deed.outcome is Outcome.SUCCESS)
     if context.policy or context.rule or known.consent:
         yield _access(context, known)
@@ -390,6 +400,14 @@ def _entities(context: Context, deed: Deed, patient: Json | None, known: Who) ->
     ):
         if each:
             yield {"what": {"identifier": {"value": _cut(each)}}, "type": _REQUEST_ID, "description": name}
+
+
+def _documents(context: Context, deed: Deed, query: Query | None) -> Iterable[Document]:
+    """Those that the deed names; of what was read by its id and not searched, what was found."""
+    if deed.documents or query is not None or not deed.objects:
+        return deed.documents
+    read = [Document(entry_uuid=f"urn:uuid:{UUID(bytes=each)}") for each in (*deed.shown, *deed.masked)]
+    return read or context.subject.documents
 
 
 def _query(context: Context, query: Query, deed: Deed) -> Json:

@@ -111,6 +111,11 @@ class Interaction:
         """The type of resource; empty for the system's own."""
         return self.path.partition("/")[0] if self.path else ""
 
+    @property
+    def of_nobody(self) -> bool:
+        """Whether it reads and writes no record, so that policies alone say who may."""
+        return self.code == "$validate"
+
 
 def query_text(name: str) -> Callable[[Request], Subject]:
     """`about` of a search: the request as it was asked."""
