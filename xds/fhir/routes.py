@@ -130,8 +130,8 @@ class FhirBase:
             )
 
         try:
-            interaction, ids = self._find(req, trail)
             form, unacceptable = _form_or_not(req)
+            interaction, ids = self._find(req, trail)
 
             def received() -> Request:
                 nonlocal form
