@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests import postgres
+from tests import ceph, postgres
 from tests.nodes import Node
 from xds.store.database import Database
 
@@ -22,13 +22,15 @@ settings.load_profile("untimed")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """tests/postgres.py says how tests come to run on both engines."""
+    """tests/postgres.py says how tests come to run on both engines; tests/ceph.py has S3."""
     postgres.configure(config)
+    ceph.configure(config)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Nothing that a test started stays behind."""
     postgres.unconfigure(config)
+    ceph.unconfigure(config)
 
 
 @pytest.fixture(scope="session", params=ENGINES)
@@ -114,6 +116,8 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.section("figures")
         for figure in figures:
             terminalreporter.line(figure)
-    if postgres.binaries() is None:
+    there = ((postgres.binaries(), postgres.MISSING), (ceph.root(), ceph.MISSING))
+    if missing := [text for found, text in there if found is None]:
         terminalreporter.section("NOT TESTED", red=True, bold=True)
-        terminalreporter.line(postgres.MISSING, red=True, bold=True)
+        for text in missing:
+            terminalreporter.line(text, red=True, bold=True)

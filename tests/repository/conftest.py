@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from tests import ceph
 from tests.repository import stores
 from tests.repository.stores import InBucket, Server, Shelf
 
-S3_SERVERS = ("moto",)
+S3_SERVERS = ("moto", "ceph")
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +24,8 @@ def moto() -> Iterator[tuple[Server, int]]:
 
 
 def _server(kind: str, request: pytest.FixtureRequest) -> Server:
+    if kind == "ceph":
+        return Server(ceph.endpoint(), ceph.ACCESS_KEY, ceph.SECRET_KEY)
     server: Server = request.getfixturevalue("moto")[0]
     return server
 
