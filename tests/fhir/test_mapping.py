@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -513,7 +514,8 @@ def test_a_size_that_the_extension_does_not_need_to_tell_is_none(told: str) -> N
 
 def test_what_stands_beside_an_element_counts_only_while_it_says_the_same() -> None:
     """Whoever changes the element need not know of the extension."""
-    resource = mapping.document_reference(replace(ENTRY, mime_type="text/plain;  a=b"), OF, PLACE)
+    made = mapping.document_reference(replace(ENTRY, mime_type="text/plain;  a=b"), OF, PLACE)
+    resource = deepcopy(made)  # parts of it are remembered for other documents
     attachment = resource["content"][0]["attachment"]
     assert attachment["contentType"] == "text/plain; a=b"
     attachment |= {"contentType": "text/html", "creation": "2027-01-01T10:00:00+02:00"}

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final, NoReturn, TypeVar
 from urllib.parse import quote, unquote
 
@@ -47,6 +48,10 @@ SYSTEMS: Final[Mapping[str, str]] = {
 _OIDS: Final = {uri: oid for oid, uri in SYSTEMS.items()}
 
 T = TypeVar("T")
+
+#: People, organisations and ids come again in every document of a list; what is made of them is made once,
+#: and never changed by whoever gets it.
+_REMEMBERED: Final = 2048
 
 
 def _refuse(sentence: str) -> NoReturn:
@@ -331,6 +336,7 @@ _TYPE_CODE: Final = "urn:ihe:iti:xds:"
 ENCOUNTER: Final = "urn:ihe:iti:xds:2015:encounterId"
 
 
+@lru_cache(_REMEMBERED)
 def cxi(text: str) -> Json:
     """An Identifier of a reference id (ITI TF-2 Z.9.1.2)."""
     return kept(_cxi(text), text, _read_cxi)
@@ -390,6 +396,7 @@ def words(element: Json, name: str) -> list[str]:
     return [each for each in element.get(name, ()) if each is not None]
 
 
+@lru_cache(_REMEMBERED)
 def practitioner(text: str) -> Json:
     """A Practitioner, but for its id, of a person (XCN)."""
     return kept(_practitioner(text), text, _read_practitioner)
@@ -432,6 +439,7 @@ def _read_practitioner(given: Json) -> str:
     return text
 
 
+@lru_cache(_REMEMBERED)
 def organization(text: str) -> Json:
     """An Organization, but for its id, of an organisation (XON)."""
     return kept(_organization(text), text, _read_organization)
@@ -489,6 +497,7 @@ def _read_assigned(identifiers: Sequence[Json]) -> tuple[str, HD]:
     return value, HD("", scheme, "ISO") if is_oid(scheme) else HD(scheme)
 
 
+@lru_cache(_REMEMBERED)
 def contact_point(text: str) -> Json:
     """A ContactPoint of a telecommunication (XTN)."""
     return kept(_contact_point(text), text, _read_contact_point)
@@ -515,6 +524,7 @@ def _read_contact_point(given: Json) -> str:
     return text
 
 
+@lru_cache(_REMEMBERED)
 def coded_text(text: str) -> Json:
     """A CodeableConcept of a role or specialty: a code with its authority (CX), or words."""
     found: Json = {"text": text}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Final, TypeVar
 
 from xds.errors import DataTypeError
@@ -210,7 +210,11 @@ def document_reference(entry: DocumentEntry, of: Registered, place: Place) -> Js
         if entry.legal_authenticator
         else None
     )
-    source = contained.add(_source_patient(entry), "patient") if entry.source_patient_id else None
+    source = (
+        contained.add(_source_patient(entry.source_patient_id, entry.source_patient_info), "patient")
+        if entry.source_patient_id
+        else None
+    )
     is_large = entry.size is not None and entry.size > _MOST_SIZE
     attachment = _some(
         extension=[
@@ -417,13 +421,14 @@ _GENDERS: Final = {"F": "female", "M": "male", "O": "other", "U": "unknown"}
 _GENDER_CODES: Final = {word: code for code, word in _GENDERS.items()}
 
 
-def _source_patient(entry: DocumentEntry) -> Json:
-    """The contained Patient: how the source knows the patient."""
-    resource = _patient_resource(entry.source_patient_id, entry.source_patient_info)
-    if read_source_patient(resource) != (entry.source_patient_id, entry.source_patient_info):
-        resource["extension"] = [
-            {"url": PATIENT_INFO, "valueString": each} for each in entry.source_patient_info
-        ] or [{"url": PATIENT_INFO, "valueString": _NOTHING}]
+@lru_cache(512)
+def _source_patient(pid: str, info: tuple[str, ...]) -> Json:
+    """The contained Patient: how the source knows the patient. Most documents of a list have the same."""
+    resource = _patient_resource(pid, info)
+    if read_source_patient(resource) != (pid, info):
+        resource["extension"] = [{"url": PATIENT_INFO, "valueString": each} for each in info] or [
+            {"url": PATIENT_INFO, "valueString": _NOTHING}
+        ]
     return resource
 
 
