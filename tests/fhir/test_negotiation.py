@@ -1,4 +1,4 @@
-"""JSON or XML, packed or not: what a client wants to read (FHIR R4 3.1.0.1.11, RFC 9110), and what it gets."""
+"""JSON or XML, packed or not: what a client wants (FHIR R4 3.1.0.1.11, RFC 9110), and what it gets."""
 
 from __future__ import annotations
 

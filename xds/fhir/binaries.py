@@ -10,7 +10,7 @@ import base64
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NoReturn
 from urllib.parse import quote
 
 import orjson
@@ -77,8 +77,8 @@ def retrieve(node: Node, request: Request, access: Access, trail: Trail) -> Answ
     trail.seen(*iti43.deeds(node, outcomes, trail.patients))
     ((_, content),) = outcomes
     if isinstance(content, RegistryError):
-        log_refusal(request.reference, _NUMBER, [content])
-        raise refused([content])
+        # ITI-43 names the document in its sentences: an outcome holds no id.
+        _leave_with(broken(content.rule), request)
     document = content.attachment
     if form is not None:
         return Answer(raw=_as_resource(document, hit.logical, form), headers=headers)
@@ -94,6 +94,10 @@ def _leave(
     node: Node, trail: Trail, wanted: iti43.DocumentRequest, error: RegistryError, request: Request
 ) -> None:
     trail.seen(*iti43.deeds(node, [(wanted, error)], trail.patients))
+    _leave_with(error, request)
+
+
+def _leave_with(error: RegistryError, request: Request) -> NoReturn:
     log_refusal(request.reference, _NUMBER, [error])
     raise refused([error])
 
