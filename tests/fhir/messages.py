@@ -10,17 +10,22 @@ import base64
 import copy
 import hashlib
 import json
+import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import urllib3
 
 from tests.blackbox import messages as m
+from tests.blackbox.state import counts
 from tests.nodes import Node
+from xds.fhir.r4.validation import problems
 from xds.fhir.r4.xml import from_xml, to_xml
 
 Json = dict[str, Any]
+#: (code, rule, FHIRPath)
+Issue = tuple[str, str, str]
 
 JSON, XML = "application/fhir+json", "application/fhir+xml"
 PROFILES = "https://profiles.ihe.net/ITI/MHD/StructureDefinition/IHE.MHD."
@@ -292,3 +297,32 @@ def got(node: Node, path: str, **headers: str) -> Json:
 def sha1(content: bytes) -> str:
     """attachment.hash of a document."""
     return base64.b64encode(hashlib.sha1(content).digest()).decode()
+
+
+def told(answer: urllib3.BaseHTTPResponse) -> list[Issue]:
+    """(code, rule, FHIRPath) of each issue of an outcome, which holds nothing that was sent."""
+    outcome = resource_of(answer)
+    assert problems(outcome) == []
+    assert outcome["resourceType"] == "OperationOutcome"
+    issues = []
+    for each in outcome["issue"]:
+        assert each["severity"] == "error", each
+        rule = re.search(r"\[([\w-]+)\]$", each.get("details", {}).get("text", ""))
+        issues.append((each["code"], rule[1] if rule else "", "".join(each.get("expression", ()))))
+    return issues
+
+
+def refused(node: Node, send: Callable[[], urllib3.BaseHTTPResponse]) -> urllib3.BaseHTTPResponse:
+    """The answer to a request that changes nothing and says nothing of a person, in answer and log."""
+    before, logged = counts(node), node.log.stat().st_size
+    answer = send()
+    after = {name: value for name, value in counts(node).items() if name != "replies/"}
+    assert after == {name: value for name, value in before.items() if name != "replies/"}
+    assert after["staging/"] == 0
+    log = node.log.read_bytes()[logged:]
+    assert b"status=%d" % answer.status in log
+    for marker in m.MARKERS:
+        assert marker.encode() not in answer.data
+        assert marker.encode() not in log
+    assert b"Traceback" not in log
+    return answer

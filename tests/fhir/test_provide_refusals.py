@@ -8,17 +8,14 @@ of which may stand in the answer or in the log.
 from __future__ import annotations
 
 import json
-import re
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-import urllib3
 
 from tests.blackbox import messages as m
-from tests.blackbox.state import counts
 from tests.fhir.messages import (
     JSON,
     LIST_TYPES,
@@ -27,6 +24,7 @@ from tests.fhir.messages import (
     URI,
     XML,
     Bundle,
+    Issue,
     Json,
     ask,
     binary,
@@ -36,15 +34,15 @@ from tests.fhir.messages import (
     got,
     practitioner,
     published,
-    resource_of,
+    refused,
     sha1,
     source_patient,
     subject,
     submission_set,
     supersedes,
+    told,
 )
 from tests.nodes import Node
-from xds.fhir.r4.validation import problems
 from xds.fhir.r4.xml import to_xml
 
 HOME = "2.16.578.1.12.4.5.100.1.1"
@@ -52,8 +50,6 @@ UNKNOWN = "00000000-0000-4000-8000-00000000dead"
 REFERENCE = "Bundle.entry[1].resource.ofType(DocumentReference)"
 SET = "Bundle.entry[0].resource.ofType(List)"
 ATTACHMENT = f"{REFERENCE}.content[0].attachment"
-
-Issue = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
@@ -78,35 +74,6 @@ def first(here: Node) -> str:
     bundle = Bundle()
     bundle.document(b"first")
     return published(here, bundle)[1]
-
-
-def told(answer: urllib3.BaseHTTPResponse) -> list[Issue]:
-    """(code, rule, FHIRPath) of each issue of an outcome, which holds nothing that was sent."""
-    outcome = resource_of(answer)
-    assert problems(outcome) == []
-    assert outcome["resourceType"] == "OperationOutcome"
-    issues = []
-    for each in outcome["issue"]:
-        assert each["severity"] == "error", each
-        rule = re.search(r"\[([\w-]+)\]$", each.get("details", {}).get("text", ""))
-        issues.append((each["code"], rule[1] if rule else "", "".join(each.get("expression", ()))))
-    return issues
-
-
-def refused(node: Node, send: Callable[[], urllib3.BaseHTTPResponse]) -> urllib3.BaseHTTPResponse:
-    """The answer to a request that changes nothing and says nothing of a person, in answer and log."""
-    before, logged = counts(node), node.log.stat().st_size
-    answer = send()
-    after = {name: value for name, value in counts(node).items() if name != "replies/"}
-    assert after == {name: value for name, value in before.items() if name != "replies/"}
-    assert after["staging/"] == 0
-    log = node.log.read_bytes()[logged:]
-    assert b"status=%d" % answer.status in log
-    for marker in m.MARKERS:
-        assert marker.encode() not in answer.data
-        assert marker.encode() not in log
-    assert b"Traceback" not in log
-    return answer
 
 
 # ---- what is done to a bundle
@@ -962,8 +929,12 @@ def test_no_address_in_a_bundle_is_ever_asked(here: Node) -> None:
         listener.settimeout(0.3)
         own = f"http://127.0.0.1:{listener.getsockname()[1]}"
         bundle = Bundle()
-        bundle.document(attachment={"url": f"{own}/document"}, author=[{"reference": f"{own}/Practitioner/1"}],
-                        contained=[source_patient()], subject={"reference": f"{own}/Patient/1"})  # fmt: skip
+        bundle.document(
+            contained=[source_patient()],
+            author=[{"reference": f"{own}/Practitioner/1"}],
+            subject={"reference": f"{own}/Patient/1"},
+            attachment={"url": f"{own}/document"},
+        )
         bundle.resource(1)["meta"]["profile"] = [f"{own}/profile"]
         bundle.hold(f"{own}/DocumentReference/1")
         for form in (JSON, XML):

@@ -154,6 +154,10 @@ def _is_empty_code(child: RegistryObject) -> bool:
     return "classificationScheme" in child.attributes and not said
 
 
+#: How the answer is made: of the submission as registered, its warnings, and what the caller may see.
+MakeAnswer = Callable[[Draft, Sequence[RegistryError], Visibility], Answer]
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A submission that is valid by itself, and how its answer is made."""
@@ -161,7 +165,7 @@ class Asked:
     draft: Draft
     warnings: tuple[RegistryError, ...]
     reference: str
-    answer: Callable[[Draft, Sequence[RegistryError]], Answer]
+    answer: MakeAnswer
 
     @property
     def subject(self) -> Subject:
@@ -185,7 +189,7 @@ def asked(
     draft: Draft,
     errors: Sequence[RegistryError],
     reference: str,
-    answer: Callable[[Draft, Sequence[RegistryError]], Answer],
+    answer: MakeAnswer,
 ) -> Asked:
     """The submission, when it is valid by itself. Raises RegistryFailure with everything that is wrong."""
     objects = draft.objects()
@@ -239,7 +243,7 @@ def do(node: Node, asked: Asked, access: Access, trail: Trail) -> Answer:
             if each.rule != "registry-entry-uuid-new" or each.location.partition("/")[0] not in draft.made
         ]
         raise RegistryFailure(*located(told or failure.errors, draft.places)) from None
-    return asked.answer(draft, asked.warnings)
+    return asked.answer(draft, asked.warnings, access.visibility)
 
 
 def _resolve(node: Node, draft: Draft, visibility: Visibility) -> None:
@@ -694,7 +698,7 @@ class _Reading:
         else:
             self._errors.append(broken("mhd-patch", each.place))
 
-    def _answer(self, draft: Draft, warnings: Sequence[RegistryError]) -> Answer:
+    def _answer(self, draft: Draft, warnings: Sequence[RegistryError], visibility: Visibility) -> Answer:
         """The Bundle that tells where everything is, in the order of the request."""
         base = self._request.place.base
         entries = []

@@ -15,12 +15,14 @@ from typing import Final
 from xds.errors import RegistryError, RegistryFailure
 from xds.fhir import mapping
 from xds.fhir.datatypes import unique_id
+from xds.fhir.document_references import KIND, by_id, document_references
 from xds.fhir.interaction import Answer, Interaction, Json, Request
-from xds.fhir.mapping import Findings, Reader, Registered, resource_id
+from xds.fhir.mapping import Findings, Reader, resource_id
 from xds.fhir.outcomes import issue_of, outcome
 from xds.fhir.provide import (
     Asked,
     Draft,
+    MakeAnswer,
     asked,
     asks,
     checked,
@@ -35,6 +37,7 @@ from xds.fhir.rules import broken
 from xds.metadata import cda
 from xds.metadata.ebrim import new_id
 from xds.metadata.model import DocumentEntry, SubmissionSet
+from xds.registry.view import Visibility
 from xds.transactions.transaction import Node
 from xds.transport.staged import Staged
 
@@ -61,6 +64,26 @@ def _draft(request: Request, entry: DocumentEntry, staged: Staged | None, place:
     return draft
 
 
+#: Rules of what a set has from its document, of which the document's own rules say the same.
+_TAKEN: Final = ("SS-author", "SS-contentTypeCode-", "SS-patientId-")
+
+
+def _asked(
+    node: Node, draft: Draft, errors: Sequence[RegistryError], request: Request, answer: MakeAnswer
+) -> Asked:
+    """The submission when it is valid; what is wrong with the document is told of the document alone."""
+    try:
+        found = asked(node, draft, errors, request.reference, answer)
+    except RegistryFailure as failure:
+        told = _of_document(failure.errors)
+        raise RegistryFailure(*(told or failure.errors)) from None
+    return replace(found, warnings=_of_document(found.warnings))
+
+
+def _of_document(errors: Sequence[RegistryError]) -> tuple[RegistryError, ...]:
+    return tuple(each for each in errors if not each.rule.startswith(_TAKEN))
+
+
 # ---- ITI-105
 
 
@@ -83,13 +106,15 @@ def read(node: Node, request: Request) -> Asked:
     errors += relations(draft, entry, resource, _PLACE, lambda reference: "", request.place.base)
     errors += of_findings(findings)
 
-    def answer(draft: Draft, warnings: Sequence[RegistryError]) -> Answer:
-        of = Registered(resource_id(entry.entry_uuid), 1, _now())
-        created = mapping.document_reference(_stored(node, draft, entry), of, request.place)
-        url = f"{request.place.base}/{_PLACE}/{of.id}"
-        return Answer(created, 201, {"Location": url, "ETag": 'W/"1"'})
+    def answer(draft: Draft, warnings: Sequence[RegistryError], visibility: Visibility) -> Answer:
+        own = resource_id(entry.entry_uuid)
+        page = node.registry.search(by_id(KIND, own), visibility)
+        created = next(iter(document_references(node, page, visibility, request)), None)
+        if created is None:  # it is not for whoever published it to see
+            created = outcome(map(issue_of, warnings), request.reference) if warnings else None
+        return Answer(created, 201, {"Location": f"{request.place.base}/{_PLACE}/{own}", "ETag": 'W/"1"'})
 
-    return asked(node, draft, errors, request.reference, answer)
+    return _asked(node, draft, errors, request, answer)
 
 
 def _data(resource: Json) -> str:
@@ -99,16 +124,6 @@ def _data(resource: Json) -> str:
     attachment = first.get("attachment") if isinstance(first, dict) else None
     data = attachment.pop("data", "") if isinstance(attachment, dict) else ""
     return data if isinstance(data, str) else ""
-
-
-def _stored(node: Node, draft: Draft, entry: DocumentEntry) -> DocumentEntry:
-    """The entry as the registry has it: with what the repository has added."""
-    staged = draft.documents[entry.entry_uuid]
-    return replace(entry, hash=staged.sha1, size=staged.size, repository_unique_id=node.repository.unique_id)
-
-
-def _now() -> int:
-    return int(datetime.now(UTC).timestamp() * 1000)
 
 
 # ---- ITI-106
@@ -152,7 +167,7 @@ def read_generate(node: Node, request: Request) -> Asked:
     }
     errors = tuple(relations(draft, header.entry, related, place, lambda _: "", request.place.base))
 
-    def answer(draft: Draft, warnings: Sequence[RegistryError]) -> Answer:
+    def answer(draft: Draft, warnings: Sequence[RegistryError], visibility: Visibility) -> Answer:
         url = f"{_PLACE}/{resource_id(header.entry.entry_uuid)}"
         parameter: list[Json] = [
             {"name": "DocumentReference", "valueReference": {"reference": url, "type": _PLACE}}
@@ -162,7 +177,7 @@ def read_generate(node: Node, request: Request) -> Asked:
             parameter.append({"name": "outcome", "resource": outcome(map(issue_of, told), request.reference)})
         return Answer({"resourceType": "Parameters", "parameter": parameter})
 
-    return asked(node, draft, errors, request.reference, answer)
+    return _asked(node, draft, errors, request, answer)
 
 
 INTERACTIONS: Final = (
