@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -26,7 +26,7 @@ from xds.fhir import datatypes as dt
 from xds.fhir.document_references import KIND, about_one, by_id, check_id, named_patient, not_there
 from xds.fhir.interaction import Answer, Interaction, Json, Request
 from xds.fhir.outcomes import Issue, Refused, outcome
-from xds.fhir.provide import checked, new_unique_id
+from xds.fhir.provide import checked, located, new_unique_id
 from xds.fhir.rules import broken
 from xds.metadata import attributes, names, updates
 from xds.metadata.confidentiality import codes_of
@@ -49,6 +49,7 @@ from xds.transactions.transaction import Node, always
 log = logging.getLogger("xds")
 
 _CONFIDENTIALITY: Final = attributes.DOCUMENT_ENTRY.scheme("confidentialityCode")
+_KIND: Final = "DocumentReference"
 _LABEL: Final = "securityLabel"
 _JSON_PATCH: Final = "application/json-patch+json"
 
@@ -60,7 +61,7 @@ class Change:
     """A change of the security labels of one document: the new ones, made of those that are there."""
 
     id: str
-    change: Callable[[Labels], Labels]
+    change: Callable[[Labels], Any]
     if_match: str
     request: Request
 
@@ -105,7 +106,7 @@ _POINTER: Final = re.compile(r"/securityLabel(?:/(-|0|[1-9][0-9]{0,3})((?:/[A-Za
 _MOST_OPERATIONS: Final = 100
 
 
-def _json_patch(data: bytes) -> Callable[[Labels], Labels]:
+def _json_patch(data: bytes) -> Callable[[Labels], Any]:
     """RFC 6902, of the labels alone."""
     try:
         operations = orjson.loads(data)
@@ -127,7 +128,7 @@ def _json_patch(data: bytes) -> Callable[[Labels], Labels]:
             raise sender("An operation of the patch has no value.")
         steps.append((each["op"], path.split("/")[1:], each.get("value")))
 
-    def change(labels: Labels) -> Labels:
+    def change(labels: Labels) -> Any:
         root: Json = {_LABEL: orjson.loads(orjson.dumps(labels))}
         for op, path, value in steps:
             try:
@@ -137,7 +138,7 @@ def _json_patch(data: bytes) -> Callable[[Labels], Labels]:
                     422,
                     Issue("invalid", "The patch does not fit the labels that are there: read them again."),
                 ) from None
-        return list(root.get(_LABEL, []))
+        return root.get(_LABEL, [])
 
     return change
 
@@ -217,29 +218,22 @@ def _fhirpath_patch(resource: Json) -> Callable[[Labels], Labels]:
 
 
 def change(node: Node, asked: Change, access: Access, trail: Trail) -> Answer:
-    """A new version of the entry, with other codes and all else as it was."""
+    """A new version of the entry, with other codes and all else as it was; none if they are no others."""
     obj, hit = _found(node, asked.id, access)
     entry = document_entry(obj)
     _check_match(asked.if_match, hit.version)
-    labels = asked.change([dt.concept(each) for each in entry.confidentiality_codes])
-    codes = []
-    for number, each in enumerate(labels):
-        place = f"DocumentReference.{_LABEL}[{number}]"
-        if not isinstance(each, dict):
-            raise RegistryFailure(broken("mhd-value", place))
-        try:
-            codes.append(dt.read_concept(each))
-        except (DataTypeError, AttributeError, TypeError):
-            raise RegistryFailure(
-                broken("mhd-value", place, "(A label is a code with its system.)")
-            ) from None
+    codes = _codes(asked.change([dt.concept(each) for each in entry.confidentiality_codes]))
+    if list(map(astuple, codes)) == list(map(astuple, entry.confidentiality_codes)):
+        return document_references.one(node, asked.request, access, trail)
     objects = _update(asked.request, obj, entry, hit, codes)
     found = updates.check(objects, transaction="ITI-57", codes=node.codes)
-    own = {obj.id: "DocumentReference" for obj in objects}
-    errors = tuple(replace(each, location=own.get(each.location.partition("/")[0], "")) for each in found)
-    remarks = iti42.valid(errors, asked.request.reference)
+    places = {each.id: "DocumentReference" for each in objects}
+    remarks = iti42.valid(located(found, places), asked.request.reference)
     update = updates.update(objects, transaction="ITI-57")
-    iti57.do(node, iti57.Requested(update, remarks), access, trail)
+    try:
+        iti57.do(node, iti57.Requested(update, remarks), access, trail)
+    except RegistryFailure as failure:
+        raise RegistryFailure(*(replace(each, location=_KIND) for each in failure.errors)) from None
     page = node.registry.search(by_id(KIND, asked.id), access.visibility)
     if not page.hits:  # nothing for whoever changed it, from now on
         text = "It is changed, and no longer for you to see."
@@ -248,6 +242,21 @@ def change(node: Node, asked: Change, access: Access, trail: Trail) -> Answer:
         )
     (resource,) = document_references.document_references(node, page, access.visibility, asked.request)
     return Answer(resource, headers=document_references.version_headers(resource))
+
+
+def _codes(labels: Any) -> list[Code]:
+    """The codes of labels that may be anything."""
+    if not isinstance(labels, list):
+        raise RegistryFailure(broken("mhd-value", f"{_KIND}.{_LABEL}"))
+    if labels:
+        checked({"resourceType": _KIND, _LABEL: labels, **_FILLED})
+    codes = []
+    for number, each in enumerate(labels):
+        try:
+            codes.append(dt.read_concept(each))
+        except DataTypeError as error:
+            raise RegistryFailure(broken("mhd-value", f"{_KIND}.{_LABEL}[{number}]", f"({error})")) from None
+    return codes
 
 
 def _found(node: Node, own: str, access: Access) -> tuple[RegistryObject, Hit]:
@@ -344,6 +353,8 @@ def remove(node: Node, request: Request, access: Access, trail: Trail) -> Answer
         removed, stays = node.registry.remove_document(
             connection, hit.logical, entry.unique_id, access.visibility
         )
+        if not removed:  # by somebody else, in between
+            raise not_there()
         gone = {} if stays or not own else node.repository.withdraw(connection, [entry.unique_id])
         trail.context.number = "ITI-62"
         trail.done(
@@ -368,7 +379,12 @@ def remove(node: Node, request: Request, access: Access, trail: Trail) -> Answer
             trail.done(connection, *(Deed(patient=pid, documents=(document,)) for pid in removed))
         return gone
 
-    keys = node.database.transact(work)
+    try:
+        keys = node.database.transact(work)
+    except RegistryFailure as failure:
+        if all(each.rule == "remove-known" for each in failure.errors):
+            raise not_there() from None
+        raise RegistryFailure(*(replace(each, location=_KIND) for each in failure.errors)) from None
     try:
         node.repository.remove(keys.values())
     except OSError as error:  # nobody can see them; the sweep removes them
