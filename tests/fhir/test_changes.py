@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,6 +17,7 @@ from tests.blackbox import messages as m
 from tests.blackbox.state import counts, rows
 from tests.blackbox.state import published as published_files
 from tests.blackbox.wire import SUCCESS, send
+from tests.conftest import nodes
 from tests.fhir.messages import (
     JSON,
     XML,
@@ -46,6 +47,13 @@ PATCH = "application/json-patch+json"
 def here(new_node: Callable[..., Node]) -> Node:
     """A node that these tests share."""
     return new_node()
+
+
+@pytest.fixture(scope="module")
+def busy(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """A node with two workers on each database engine, for what happens at the same moment."""
+    with nodes(engine, tmp_path_factory) as make:
+        yield make(node__workers=2)
 
 
 def new(node: Node, content: bytes = b"content", **changes: Any) -> str:
@@ -447,8 +455,8 @@ UNKNOWN_CLASSIFICATION = (
 )
 
 
-def test_all_other_metadata_stay_as_they_are(here: Node) -> None:
-    """Texts in several languages, slots with empty values, classifications that nobody here knows: all but
+def test_all_other_metadata_stay_as_they_are(busy: Node) -> None:
+    """Texts in several languages, slots with empty values, classifications that nobody busy knows: all but
     ids, the labels and the version are the same bytes.
     """
     sent = m.Document(content=b"rich")
@@ -463,11 +471,11 @@ def test_all_other_metadata_stay_as_they_are(here: Node) -> None:
     request = request.replace(title, several, 1)
     start = request.index("<rim:Classification", request.index("<rim:ExtrinsicObject"))
     request = request[:start] + UNKNOWN_CLASSIFICATION + request[start:]
-    assert send(here, m.plain(request, "ITI-41")).outcome == SUCCESS
-    found = got(here, f"DocumentReference?identifier=urn:oid:{sent.unique_id}")["entry"][0]["resource"]
+    assert send(busy, m.plain(request, "ITI-41")).outcome == SUCCESS
+    found = got(busy, f"DocumentReference?identifier=urn:oid:{sent.unique_id}")["entry"][0]["resource"]
     path = f"DocumentReference/{found['id']}"
-    assert ask(here, "PATCH", path, partial(RESTRICTED, BLOCKED)).status == 200
-    versions = entries(here, sent.unique_id)
+    assert ask(busy, "PATCH", path, partial(RESTRICTED, BLOCKED)).status == 200
+    versions = entries(busy, sent.unique_id)
     assert set(versions) == {"1", "2"}
     assert (versions["1"].get("status"), versions["2"].get("status")) == (m.DEPRECATED, m.APPROVED)
     assert {each.get("lid") for each in versions.values()} == {f"urn:uuid:{found['id']}"}
@@ -516,21 +524,21 @@ def test_both_versions_are_there_for_those_who_ask_for_both(here: Node) -> None:
     assert ask(here, "GET", path.replace("DocumentReference", "Binary")).data == b"content"
 
 
-def test_changes_at_the_same_moment_follow_each_other_or_are_refused(here: Node) -> None:
+def test_changes_at_the_same_moment_follow_each_other_or_are_refused(busy: Node) -> None:
     """With If-Match one of eight wins; without, whoever loses is told so, and no change is half made."""
-    path = new(here)
+    path = new(busy)
     codes = [concept(code, V3) for code in ("R", "V")] * 4
     with ThreadPoolExecutor(8) as pool:
         answers = list(
-            pool.map(lambda code: ask(here, "PATCH", path, partial(code), If_Match='W/"1"').status, codes)
+            pool.map(lambda code: ask(busy, "PATCH", path, partial(code), If_Match='W/"1"').status, codes)
         )
     assert answers.count(200) == 1
     assert set(answers) <= {200, 409, 412, 503}
-    assert got(here, path)["meta"]["versionId"] == "2"
+    assert got(busy, path)["meta"]["versionId"] == "2"
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda code: ask(here, "PATCH", path, partial(code)).status, codes))
+        answers = list(pool.map(lambda code: ask(busy, "PATCH", path, partial(code)).status, codes))
     assert set(answers) <= {200, 409, 503}
-    assert got(here, path)["meta"]["versionId"] == str(2 + answers.count(200))
+    assert got(busy, path)["meta"]["versionId"] == str(2 + answers.count(200))
 
 
 # ---- DELETE
@@ -549,27 +557,27 @@ def own_id(node: Node, path: str) -> str:
     return str(got(node, path)["masterIdentifier"]["value"]).removeprefix("urn:oid:")
 
 
-def test_a_document_goes_with_all_that_is_about_it_alone(here: Node) -> None:
+def test_a_document_goes_with_all_that_is_about_it_alone(busy: Node) -> None:
     """All its versions, their memberships, the sets that would be empty, and the bytes: as if it had never
     been.
     """
-    new(here)  # codes and the patient stay
-    before = counts(here)
-    path = new(here)
-    unique_id = own_id(here, path)
+    new(busy)  # codes and the patient stay
+    before = counts(busy)
+    path = new(busy)
+    unique_id = own_id(busy, path)
     for label in (RESTRICTED, BLOCKED):
-        assert ask(here, "PATCH", path, partial(label)).status == 200
-    grown = counts(here)
+        assert ask(busy, "PATCH", path, partial(label)).status == 200
+    grown = counts(busy)
     assert (grown["document_entry"], grown["submission_set"]) == (
         before["document_entry"] + 3,
         before["submission_set"] + 3,
     )
-    answer = ask(here, "DELETE", path)
+    answer = ask(busy, "DELETE", path)
     assert (answer.status, answer.data) == (204, b"")
-    after = counts(here)
+    after = counts(busy)
     assert {name for name in after if after[name] != before[name]} <= {"code", "replies/"}
-    gone(here, path, unique_id)
-    assert ask(here, "DELETE", path).status == 404
+    gone(busy, path, unique_id)
+    assert ask(busy, "DELETE", path).status == 404
 
 
 def test_other_documents_of_its_set_and_folder_stay(here: Node) -> None:
@@ -654,15 +662,15 @@ def test_bytes_that_another_entry_needs_stay(here: Node) -> None:
     assert len(published_files(here)) == files - 1
 
 
-def test_documents_are_removed_once_at_the_same_moment(here: Node) -> None:
+def test_documents_are_removed_once_at_the_same_moment(busy: Node) -> None:
     """One of eight removes it; the others find nothing."""
-    path = new(here)
-    before = counts(here)
+    path = new(busy)
+    before = counts(busy)
     with ThreadPoolExecutor(8) as pool:
-        answers = sorted(pool.map(lambda _: ask(here, "DELETE", path).status, range(8)))
+        answers = sorted(pool.map(lambda _: ask(busy, "DELETE", path).status, range(8)))
     assert answers.count(204) == 1
     assert set(answers) <= {204, 404, 409, 503}
-    after = counts(here)
+    after = counts(busy)
     assert after["document_entry"] == before["document_entry"] - 1
     assert after["documents/"] == before["documents/"] - 1
 

@@ -9,7 +9,7 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -21,6 +21,7 @@ from tests.blackbox.state import counts, rows, staged
 from tests.blackbox.state import published as published_files
 from tests.blackbox.test_documents import MB, ROOM, Memory
 from tests.blackbox.wire import SUCCESS, send
+from tests.conftest import nodes
 from tests.fhir import mhd_profile
 from tests.fhir.messages import (
     CONTENT,
@@ -58,6 +59,13 @@ APPROVED, DEPRECATED = m.APPROVED, m.DEPRECATED
 def here(new_node: Callable[..., Node]) -> Node:
     """A node that these tests share."""
     return new_node(node__home_community_id=HOME)
+
+
+@pytest.fixture(scope="module")
+def busy(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """A node with two workers on each database engine, for what happens at the same moment."""
+    with nodes(engine, tmp_path_factory) as make:
+        yield make(node__workers=2)
 
 
 def fetched(node: Node, path: str) -> bytes:
@@ -475,18 +483,18 @@ def without_ids(bundle: Bundle) -> None:
 
 
 @pytest.mark.parametrize("ids", ["given", "left open"])
-def test_a_bundle_that_is_sent_again_gets_the_same_answer(here: Node, ids: str) -> None:
+def test_a_bundle_that_is_sent_again_gets_the_same_answer(busy: Node, ids: str) -> None:
     """However often, in either form; nothing more is stored."""
     bundle = Bundle()
     first = bundle.document()
     bundle.folder(first)
     if ids == "left open":
         without_ids(bundle)
-    where = published(here, bundle)
-    before = counts(here)
+    wbusy = published(busy, bundle)
+    before = counts(busy)
     for form in (JSON, XML, JSON):
-        assert published(here, bundle, form) == where
-    assert counts(here) == before
+        assert published(busy, bundle, form) == wbusy
+    assert counts(busy) == before
 
 
 @pytest.mark.parametrize(
@@ -502,18 +510,18 @@ def test_a_bundle_that_is_sent_again_gets_the_same_answer(here: Node, ids: str) 
     ids=["another set", "another document entry", "other bytes", "other bytes in another set"],
 )
 def test_what_is_sent_again_with_something_else_in_it_is_refused(
-    here: Node, change: Callable[[Bundle], object]
+    busy: Node, change: Callable[[Bundle], object]
 ) -> None:
     """A uniqueId belongs to what was published with it: 409."""
     bundle = Bundle()
     bundle.document()
-    published(here, bundle)
-    before = counts(here)
+    published(busy, bundle)
+    before = counts(busy)
     change(bundle)
-    answer = ask(here, "POST", "", bundle.json)
+    answer = ask(busy, "POST", "", bundle.json)
     assert answer.status == 409, answer.data
     assert resource_of(answer)["issue"][0]["code"] in ("duplicate", "conflict")
-    assert counts(here) == before
+    assert counts(busy) == before
 
 
 def test_the_same_document_in_another_set_is_registered_twice(here: Node) -> None:
@@ -535,7 +543,7 @@ def test_the_same_document_in_another_set_is_registered_twice(here: Node) -> Non
 
 
 @pytest.mark.parametrize("ids", ["given", "left open"])
-def test_identical_bundles_at_the_same_moment_are_published_once(here: Node, ids: str) -> None:
+def test_identical_bundles_at_the_same_moment_are_published_once(busy: Node, ids: str) -> None:
     """Each gets the answer."""
     bundle = Bundle()
     first = bundle.document()
@@ -543,12 +551,12 @@ def test_identical_bundles_at_the_same_moment_are_published_once(here: Node, ids
     if ids == "left open":
         without_ids(bundle)
     body = json.dumps(bundle.json).encode()
-    before = counts(here)
+    before = counts(busy)
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda _: ask(here, "POST", "", body), range(16)))
+        answers = list(pool.map(lambda _: ask(busy, "POST", "", body), range(16)))
     assert {each.status for each in answers} == {200}, [each.data for each in answers if each.status != 200]
     assert len({each.data for each in answers}) == 1
-    after = counts(here)
+    after = counts(busy)
     for table in ("submission_set", "document_entry", "folder", "stored_document", "documents/"):
         assert after[table] == before[table] + 1
     assert after["staging/"] == 0
