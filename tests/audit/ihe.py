@@ -54,6 +54,10 @@ SUBMISSION_SET = Object("submission set", "2", "20")
 DOCUMENT = Object("document", "2", "3", details=(REPOSITORY,))
 REMOTE_DOCUMENT = Object("document", "2", "3", details=(REPOSITORY, HOME))
 REMOVED = Object("removed object", "2", "3", lifecycle="14")
+# A search over FHIR (BALP PatientQuery): the request itself, and no id of a query.
+SEARCH = Object("query", "2", "24", identified=False, query=True)
+# What is read or published over FHIR (BALP PatientRead and PatientCreate; MHD has role 3 for ITI-68).
+DATA = Object("data", "2", "3")
 # ITI-81: the query of the reader of the log.
 LOG = Object("log", "2", "13", identified=False, query=True)
 # TF-2 3.8.5.1 names the detail MSH-10. For ITI-44 sources differ in the name (II, message id).
@@ -72,6 +76,12 @@ class Transaction:
     we_send: bool = False  # whether we are the source; 43 and 39 follow the data, all others the request
     we_ask: bool = False
     source: str = "fhir-rules 2.2; ihe-rules 7.2"
+    restful: str = ""  # the interaction that a second subtype says, of an event of type rest
+
+    @property
+    def kind(self) -> tuple[str, str]:
+        """The event's type."""
+        return (v.AUDIT_EVENT_TYPE, self.type) if self.restful else (v.DICOM, self.type)
 
     @property
     def side(self) -> str:
@@ -101,7 +111,31 @@ TRANSACTIONS = (
     # We send what is read of the log, but BALP's and ITI-81's direction is not stated in the sources: not
     # judged.
     Transaction("ITI-81", "110101", "R", (LOG,), source="fhir-rules 2.2; ITI TF-2 3.81.5"),
+    Transaction("ITI-65", "110107", "C", (PATIENT, SUBMISSION_SET)),
+    Transaction("ITI-66", "rest", "E", (SEARCH,), restful="search"),
+    Transaction("ITI-67", "rest", "E", (SEARCH,), restful="search"),
+    Transaction("ITI-68", "rest", "R", (PATIENT, DOCUMENT), we_send=True, restful="read"),
+    Transaction("ITI-105", "rest", "C", (PATIENT, DATA), restful="create"),
+    Transaction("ITI-106", "rest", "C", (PATIENT, DATA), restful="operation"),
 )
+# One resource read by its id is no search: BALP's PatientRead, which MHD has no transaction for.
+READ = {
+    name: Transaction(name, "rest", "R", (PATIENT, DATA), we_send=True, restful="read")
+    for name in ("ITI-66", "ITI-67")
+}
+# The displays of MHD's audit profiles are part of them.
+DISPLAYS = {
+    "ITI-65": "Provide Document Bundle",
+    "ITI-66": "Find Document Lists",
+    "ITI-67": "Find Document References",
+    "ITI-68": "Retrieve Document",
+    "ITI-105": "Simplified Publish",
+    "ITI-106": "Generate Metadata",
+    "110107": "Import",
+    "110152": "Destination Role ID",
+    "110153": "Source Role ID",
+    "rest": "RESTful Operation",
+}
 BY_CODE = {row.code: row for row in TRANSACTIONS}
 UNDIRECTED = ("ITI-81",)
 # An initiating gateway: as any who queries, and as a consumer of documents (ihe-rules 7.2).
@@ -116,8 +150,8 @@ ASKED = {
 # A ticket or token that gate 1 refuses: User Authentication, with the transaction that it was for.
 DENIAL = "ITI-40"
 DENIAL_TYPE = "110114"
-# Transactions beside those above that a denial may be of: the FHIR ones, and the patient query of PDQ.
-DENIED_ELSEWHERE = ("ITI-20", "ITI-65", "ITI-66", "ITI-67", "ITI-68", "ITI-105", "ITI-106")
+# A transaction beside those above that a denial may be of: the feed of a repository of events.
+DENIED_ELSEWHERE = ("ITI-20",)
 
 
 def transactions_of(event: Node) -> list[str]:
@@ -167,6 +201,8 @@ def _rows(event: Node) -> list[Transaction]:
 
 def _row(event: Node, name: str) -> Transaction:
     """That of the side on which the recorder stands; of the one who answers, if that cannot be told."""
+    if name in READ and (v.RESTFUL, "read") in map(code, nodes(event, "subtype")):
+        return READ[name]
     asking = ASKED.get(name)
     if asking is None:
         return BY_CODE[name]
@@ -189,10 +225,45 @@ def asks_another(event: Node) -> bool:
 
 def _type_and_action(event: Node) -> Iterator[str]:
     for row in _rows(event):
-        if code(event.get("type")) != (v.DICOM, row.type):
-            yield f"type: {row.code} is DCM {row.type} for {row.side}"
+        if code(event.get("type")) != row.kind:
+            system = "audit-event-type" if row.restful else "DCM"
+            yield f"type: {row.code} is {system} {row.type} for {row.side}"
         if event.get("action") not in tuple(row.actions):
             yield f"action: {row.code} is {' or '.join(row.actions)} for {row.side}"
+
+
+def _interactions(event: Node) -> Iterator[str]:
+    # Two subtypes, of which the first says what it is in FHIR's terms; other transactions have one.
+    for row in _rows(event):
+        said = [value for system, value in map(code, nodes(event, "subtype")) if system == v.RESTFUL]
+        if event.get("outcome") == "0" and said != ([row.restful] if row.restful else []):
+            yield f"subtype: {row.code} is {row.restful or 'no interaction'} and not {said}"
+
+
+def _displays(event: Node) -> Iterator[str]:
+    if not {row.code for row in _rows(event)} & DISPLAYS.keys():
+        return
+    codings = [event.get("type"), *nodes(event, "subtype"), *nodes(event, "agent.type.coding")]
+    for coding in codings:
+        wanted = DISPLAYS.get(code(coding)[1])
+        if wanted and text(coding, "display") != wanted:
+            yield f"display: {code(coding)[1]} is called {wanted}"
+
+
+def _searches(event: Node) -> Iterator[str]:
+    for row in _rows(event):
+        for path, entity in numbered(event, "entity") if SEARCH in row.success else ():
+            if not _is(SEARCH, entity):
+                continue
+            if "what" in entity:
+                yield f"{path}.what: a search has no id"
+            try:
+                request = base64.b64decode(text(entity, "query"), validate=True).decode()
+            except (binascii.Error, ValueError):
+                yield f"{path}.query: not base64 of UTF-8 text"
+                continue
+            if not re.match(r"(GET|POST|HEAD) https?://\S+\?", request):
+                yield f"{path}.query: not the request"
 
 
 def _outcome(event: Node) -> Iterator[str]:
@@ -376,6 +447,9 @@ CHECKS = (
     Check("fhir-rules 2.2: subtype", _named),
     Check("ihe-rules 7.1, 7.2: Authentication-Failure of XUA", _denials),
     Check("fhir-rules 2.2; ihe-rules 7.2", _type_and_action),
+    Check("fhir-rules 2.2: restful interactions", _interactions),
+    Check("fhir-rules 2.2: displays", _displays),
+    Check("BALP Query", _searches),
     Check("ihe-rules 7.2: outcome", _outcome),
     Check("fhir-rules 2.2; ihe-rules 7.2: objects", _objects),
     Check("R4 audit-entity-type, object-role", _kinds_of_entities),

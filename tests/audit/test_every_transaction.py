@@ -103,10 +103,17 @@ KINDS = {
     "ITI-86": ("110110", "D"),
     "ITI-92": ("110107", "U"),
     "PVK": ("110110", "U"),
+    "ITI-65": ("110107", "C"),
+    "ITI-66": ("rest", "E"),
+    "ITI-67": ("rest", "E"),
+    "ITI-68": ("rest", "R"),
+    "ITI-105": ("rest", "C"),
+    "ITI-106": ("rest", "C"),
+    "validate": ("rest", "E"),
 }
 AUTHENTICATION = "110114"
 #: Transactions that are none of IHE's, and what the oracle says of their events for that alone.
-NOT_OF_IHE = ("", "PVK")
+NOT_OF_IHE = ("", "PVK", "validate")
 _NO_TRANSACTION = re.compile(r"subtype: (no transaction of|a denial names)")
 
 _patients = itertools.count()
@@ -131,7 +138,8 @@ def traceparent(trace: str) -> str:
 @dataclass(frozen=True, kw_only=True)
 class Expected:
     """What one event must say. `patient` is a number, `reason` are ids of rules; `ended` are the rules by
-    which gate 1 turned somebody away, or a fault.
+    which gate 1 turned somebody away, or a fault. `number` is another transaction than the request's,
+    `restful` what it is in FHIR's terms; a submission set of which nobody can know the id is `*`.
     """
 
     outcome: str = "0"
@@ -149,6 +157,8 @@ class Expected:
     reason: Iterable[str] = ()
     opened: bool = False
     denied: bool = False
+    number: str = ""
+    restful: str = ""
 
     def refused(self, *rules: str, **more: Any) -> Expected:
         """The same request, when it came to nothing for these reasons."""
@@ -350,9 +360,13 @@ class World:
 
 def differences(number: str, expected: Expected, event: Logged) -> list[str]:
     """In what an event is not as expected."""
+    number = expected.number or number
     kind, action = KINDS.get(number, ("110113", "E"))
-    systems = OWN_CODES if number == "PVK" else v.EVENT_TYPE
+    systems = OWN_CODES if number in NOT_OF_IHE else v.EVENT_TYPE
     subtypes = [(systems, number)] if number else []
+    if expected.restful:
+        subtypes.insert(0, (v.RESTFUL, expected.restful))
+        action = "R" if expected.restful == "read" else action
     if expected.denied:
         kind, action = AUTHENTICATION, "E"
         subtypes.insert(0, (v.EVENT_TYPE, "ITI-40"))
@@ -360,7 +374,7 @@ def differences(number: str, expected: Expected, event: Logged) -> list[str]:
         subtypes.append((OWN_CODES, "break-glass"))
     pairs: dict[str, tuple[Any, Any]] = {
         "code": (number, event.code),
-        "type": ((v.DICOM, kind), event.type),
+        "type": ((v.AUDIT_EVENT_TYPE if kind == "rest" else v.DICOM, kind), event.type),
         "subtype": (subtypes, event.subtypes),
         "action": (expected.action or action, event.event["action"]),
         "outcome": (expected.outcome, event.event["outcome"]),
@@ -370,7 +384,7 @@ def differences(number: str, expected: Expected, event: Logged) -> list[str]:
         "documents": (sorted(expected.documents), sorted(event.documents)),
         "submission set": (
             [expected.submission_set] if expected.submission_set else [],
-            event.submission_sets,
+            ["*"] if expected.submission_set == "*" and event.submission_sets else event.submission_sets,
         ),
         "query": (expected.query, text(event.queries[0], "what.identifier.value") if event.queries else ""),
         "shown": ({digits(each) for each in expected.shown}, event.listed("shown")),

@@ -7,6 +7,7 @@ that is silent proves nothing: each check must be broken by some row.
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 import re
@@ -161,6 +162,45 @@ LOG = {
     "role": _coding(v.ENTITY_ROLE, "13"),
     "query": "ZGF0ZT1nZTIwMjYtMDMtMDE=",
 }
+A_SEARCH = {
+    "type": _coding(v.ENTITY_TYPE, "2"),
+    "role": _coding(v.ENTITY_ROLE, "24"),
+    "query": base64.b64encode(b"GET https://xds.example.no/fhir/List?code=folder").decode(),
+}
+DATA = _entity("2", "3", "1.2.3.7")
+#: The displays that MHD prescribes.
+NAMED = (
+    put("type.display", ihe.DISPLAYS["110107"]),
+    put("agent[2].type.coding[0].display", "Source Role ID"),
+    put("agent[3].type.coding[0].display", "Destination Role ID"),
+    put("subtype[0].display", "Provide Document Bundle"),
+)
+
+
+def _restful(code: str, interaction: str, action: str) -> tuple[Change, ...]:
+    """What is done over FHIR, in FHIR's own terms."""
+    return (
+        put("type", _coding(v.AUDIT_EVENT_TYPE, "rest") | {"display": "RESTful Operation"}),
+        put(
+            "subtype",
+            [
+                _coding(v.RESTFUL, interaction),
+                _coding(v.EVENT_TYPE, code) | {"display": ihe.DISPLAYS[code]},
+            ],
+        ),
+        put("action", action),
+        put("agent[2].type.coding[0].display", "Source Role ID"),
+        put("agent[3].type.coding[0].display", "Destination Role ID"),
+    )
+
+
+#: Whoever reads is where the data go.
+READING = (
+    put("agent[2].type.coding[0].code", "110152"),
+    put("agent[3].type.coding[0].code", "110153"),
+    put("agent[2].type.coding[0].display", "Destination Role ID"),
+    put("agent[3].type.coding[0].display", "Source Role ID"),
+)
 REPRESENTATIVE = {
     "resourceType": "RelatedPerson",
     "id": "parent",
@@ -238,6 +278,24 @@ RIGHT = (
         )
         for code in ("ITI-8", "ITI-44")
         for action in "CUD"
+    ),
+    Right("a bundle", A, (*_of("ITI-65", "110107", "C"), put("entity[1]", SUBMISSION_SET), *NAMED)),
+    *(
+        Right(f"{code} over FHIR", A, (*_restful(code, "search", "E"), put("entity[1]", A_SEARCH)))
+        for code in ("ITI-66", "ITI-67")
+    ),
+    *(
+        Right(f"{code} by id", A, (*_restful(code, "read", "R"), *READING, put("entity[1]", DATA)))
+        for code in ("ITI-66", "ITI-67")
+    ),
+    Right(
+        "a document over FHIR",
+        A,
+        (*_restful("ITI-68", "read", "R"), *READING, put("entity[1]", DOCUMENT)),
+    ),
+    *(
+        Right(f"{code} over FHIR", A, (*_restful(code, interaction, "C"), put("entity[1]", DATA)))
+        for code, interaction in (("ITI-105", "create"), ("ITI-106", "operation"))
     ),
     Right("the log is read", C, (*_of("ITI-81", "110101", "R"), put("entity[1]", LOG))),
     Right(
@@ -455,6 +513,29 @@ WRONG = (
     Wrong("ITI-18 is DCM 110112", (put("type.code", "110106"),)),
     Wrong("ITI-18 is E", (put("action", "R"),)),
     Wrong("ITI-39 is DCM 110106", (put("type.code", "110107"),), B),
+    Wrong("ITI-67 is audit-event-type rest", (*_of("ITI-67", "110112", "E"),)),
+    Wrong("ITI-67 is search and not []", (*_restful("ITI-67", "search", "E"), cut("subtype[0]"))),
+    Wrong("ITI-18 is no interaction and not", (add("subtype", _coding(v.RESTFUL, "search")),)),
+    Wrong(
+        "display: ITI-67 is called Find Document References",
+        (*_restful("ITI-67", "search", "E"), cut("subtype[1].display")),
+    ),
+    Wrong(
+        "display: 110153 is called",
+        (*_restful("ITI-67", "search", "E"), put("agent[2].type.coding[0].display", "Source")),
+    ),
+    Wrong("a search has no id", _restful("ITI-67", "search", "E")),
+    Wrong(
+        "query: not the request",
+        (*_restful("ITI-67", "search", "E"), put("entity[1]", A_SEARCH | {"query": "ZGF0ZQ=="})),
+    ),
+    Wrong(
+        "query: not base64",
+        (*_restful("ITI-67", "search", "E"), put("entity[1]", A_SEARCH | {"query": "//8="})),
+    ),
+    Wrong("ITI-68 without document", (*_restful("ITI-68", "read", "R"), *READING)),
+    Wrong("ITI-105 without data", (*_restful("ITI-105", "create", "C"),)),
+    Wrong("ITI-65 without submission set", (*_of("ITI-65", "110107", "C"), *NAMED)),
     Wrong("outcome: not there", (cut("outcome"),)),
     Wrong("ITI-18 without query", (cut("entity[1]"),)),
     Wrong("ITI-39 without document", (cut("entity[1]"),), B),

@@ -23,6 +23,8 @@ OTHER_ID = f"{BALP}ihe-otherId"
 
 DICOM = "http://dicom.nema.org/resources/ontology/DCM"
 EVENT_TYPE = "urn:ihe:event-type-code"
+AUDIT_EVENT_TYPE = "http://terminology.hl7.org/CodeSystem/audit-event-type"
+RESTFUL = "http://hl7.org/fhir/restful-interaction"
 ENTITY_TYPE = "http://terminology.hl7.org/CodeSystem/audit-entity-type"
 ENTITY_ROLE = "http://terminology.hl7.org/CodeSystem/object-role"
 LIFECYCLE = "http://terminology.hl7.org/CodeSystem/dicom-audit-lifecycle"

@@ -73,7 +73,7 @@ class Trail:
         self._observe = observe
         self._began = time.perf_counter()
         self._ended = "success"
-        self._told = self._came_to_nothing = False
+        self._told = self._came_to_nothing = self._told_why = False
 
     def done(self, connection: Connection, *deeds: Deed) -> None:
         """Write what is being done, in the transaction that does it and as the last thing in it."""
@@ -82,19 +82,27 @@ class Trail:
         self._ended = _ended(deeds)
 
     def seen(self, *deeds: Deed) -> None:
-        """Write what is about to be shown; whoever calls it shows nothing when it raises."""
+        """Write what is about to be shown, and what is not, with why; whoever calls it shows nothing when it
+        raises.
+        """
         self._audit.write([entry(self._node, self.context, each) for each in deeds])
         self._told = True
+        self._told_why = all(each.outcome is not Outcome.SUCCESS for each in deeds)
         self._ended = _ended(deeds)
 
     def refused(self, errors: Sequence[RegistryError]) -> None:
         """The request came to nothing, for these reasons."""
-        self.refused_for(reason_of(errors))
+        self._ended = "refused"
+        self._failed(Deed(outcome=Outcome.MINOR, reason=reason_of(errors)))
 
     def refused_for(self, reason: str) -> None:
-        """The same in words, which hold no value of the message."""
+        """The same in words, which hold no value of the message.
+
+        Where `seen` has told that nothing is shown, and why, this is only the answer.
+        """
         self._ended = "refused"
-        self._failed(Deed(outcome=Outcome.MINOR, reason=reason))
+        if not self._told_why:
+            self._failed(Deed(outcome=Outcome.MINOR, reason=reason))
 
     def denied(self, rule: str) -> None:
         """Gate 1 let nobody in. Whom the message would have been about is not believed, and not written."""
