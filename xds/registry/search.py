@@ -234,11 +234,11 @@ def _any_case(text: str) -> str:
     """A pattern for the text in whatever case and with whatever accents (FHIR R4, 3.1.1.4.8)."""
     parts = []
     for character in text:
-        if unicodedata.combining(character):
+        if re.fullmatch(_ACCENTS, character):
             continue
-        other = character.swapcase()
-        alike = _ALIKE.get(_folded(character), character + other if len(other) == 1 else character)
-        parts.append("[" + "".join(re.escape(each) for each in dict.fromkeys(alike)) + "]" + _ACCENTS)
+        alike = (character, character.lower(), character.upper(), *_ALIKE.get(_folded(character), ""))
+        some = (re.escape(each) for each in dict.fromkeys(alike) if len(each) == 1)
+        parts.append(f"[{''.join(some)}]{_ACCENTS}")
     return "".join(parts)
 
 
@@ -323,15 +323,16 @@ def _ids(kind: int) -> Filter:
 
     def condition(name: str, _: int) -> ColumnElement[bool]:
         uuids: BindParameter[Any] = bindparam(f"{name}_uuids", expanding=True)
-        by_uuid = table.c.entry_uuid.in_(_all_versions(table, uuids))
         keys = f"{name}_keys"
         if kind == schema.KIND_DOCUMENT_ENTRY:
-            by_unique_id = document_unique_id().condition(keys)
+            has_unique_id = document_unique_id().condition(keys)
         elif kind == schema.KIND_FOLDER:
-            by_unique_id = unique_id_in(folder.c.uid_key).condition(keys)
+            has_unique_id = unique_id_in(folder.c.uid_key).condition(keys)
         else:
-            by_unique_id = unique_id_of(table, kind, table.c[key]).condition(keys)
-        return or_(by_uuid, by_unique_id)
+            has_unique_id = unique_id_of(table, kind, table.c[key]).condition(keys)
+        by_unique_id = select(table.c.entry_uuid).where(has_unique_id).correlate(None)
+        # One list of entryUUIDs: for two with OR between them PostgreSQL reads the whole table.
+        return table.c.entry_uuid.in_(union_all(*_all_versions(table, uuids), by_unique_id))
 
     def bind(name: str, values: Sequence[str], codes: Codes, database: Database) -> Mapping[str, Any]:
         uuids = [read_uuid(each) for each in values]
@@ -348,21 +349,23 @@ def _uuids(kind: int) -> Filter:
     """An object by a UUID of whatever version alone: the ids of resources."""
     table = KINDS[kind].table
     return Filter(
-        lambda name, _: table.c.entry_uuid.in_(_all_versions(table, bindparam(name, expanding=True))),
+        lambda name, _: table.c.entry_uuid.in_(
+            union_all(*_all_versions(table, bindparam(name, expanding=True)))
+        ),
         lambda name, values, codes, database: {
             name: [uuid for each in values if (uuid := read_uuid(each)) is not None] or [None]
         },
     )
 
 
-def _all_versions(table: Any, uuids: BindParameter[Any]) -> Any:
+def _all_versions(table: Any, uuids: BindParameter[Any]) -> Sequence[Any]:
     """The entryUUIDs of all versions of what has one of the UUIDs in any of its versions."""
     own = table.alias("own")
     named = select(own.c.entry_uuid).where(own.c.entry_uuid.in_(uuids))
     if "logical_uuid" not in table.c:
-        return named
+        return [named]
     logical = select(own.c.logical_uuid).where(own.c.entry_uuid.in_(uuids))
-    return union_all(named, *versions(table, logical).selects)
+    return [named, *versions(table, logical).selects]
 
 
 _d, _s, _f = document_entry, submission_set, folder
