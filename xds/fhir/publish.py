@@ -17,7 +17,7 @@ from xds.fhir import mapping
 from xds.fhir.datatypes import unique_id
 from xds.fhir.document_references import KIND, by_id, document_references
 from xds.fhir.interaction import Answer, Interaction, Json, Request
-from xds.fhir.mapping import Findings, Reader, resource_id
+from xds.fhir.mapping import Findings, Reader, Registered, resource_id
 from xds.fhir.outcomes import issue_of, outcome
 from xds.fhir.provide import (
     Asked,
@@ -110,8 +110,15 @@ def read(node: Node, request: Request) -> Asked:
         own = resource_id(entry.entry_uuid)
         page = node.registry.search(by_id(KIND, own), visibility)
         created = next(iter(document_references(node, page, visibility, request)), None)
-        if created is None:  # it is not for whoever published it to see
-            created = outcome(map(issue_of, warnings), request.reference) if warnings else None
+        if created is None:
+            # The patient was nobody's when it was asked what may be seen, or it is hidden from whoever
+            # published it, who has just said all this.
+            staged = draft.documents[entry.entry_uuid]
+            stored = replace(
+                entry, hash=staged.sha1, size=staged.size, repository_unique_id=node.repository.unique_id
+            )
+            at = round(datetime.now(UTC).timestamp() * 1000)
+            created = mapping.document_reference(stored, Registered(own, 1, at), request.place)
         return Answer(created, 201, {"Location": f"{request.place.base}/{_PLACE}/{own}", "ETag": 'W/"1"'})
 
     return _asked(node, draft, errors, request, answer)
