@@ -68,6 +68,8 @@ osd pool default min size = 1
 osd pool default pg num = 1
 osd pool default pgp num = 1
 osd pool default pg autoscale mode = off
+# S3 servers tell each other when a bucket comes or goes, and wait so long for one that is dead.
+osd client watch timeout = 4
 osd class dir = {lib}/rados-classes
 bluestore block size = 8589934592
 bluestore fsck on mount = false
@@ -186,6 +188,14 @@ class Gateway:
             time.sleep(0.1)
         raise AssertionError("radosgw did not answer")
 
+    def stop(self) -> None:
+        """Ask it to end, and so to tell the others, who would wait for it."""
+        if self._process is not None:
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(10)
+        self.kill()
+
     def kill(self) -> None:
         """End it at once."""
         if self._process is not None:
@@ -202,7 +212,7 @@ def gateway() -> Iterator[Gateway]:
     try:
         yield one
     finally:
-        one.kill()
+        one.stop()
 
 
 # -- the cluster ---------------------------------------------------------------------------------------------

@@ -30,7 +30,14 @@ from minio import Minio
 from minio.datatypes import Object
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
 from minio.sse import Sse, SseKMS, SseS3
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, MaxRetryError, ReadTimeoutError, SSLError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    MaxRetryError,
+    NewConnectionError,
+    ReadTimeoutError,
+    SSLError,
+)
 from urllib3.util import Retry, Timeout
 
 from xds.repository.s3_options import S3Options
@@ -188,7 +195,11 @@ class S3Store:
     def open(self, key: str) -> BinaryIO:
         with self._in_words("read"):
             response = self._client.get_object(self._bucket, self._prefix + key)
-            return io.BufferedReader(_Reading(self, response), 256 * 1024)
+            try:
+                return io.BufferedReader(_Reading(self, response), 256 * 1024)
+            except ValueError:
+                response.close()
+                raise
 
     def size(self, key: str) -> int | None:
         try:
@@ -301,7 +312,9 @@ class S3Store:
         try:
             yield
         except _ERRORS as error:
-            number, sentence = _judged(error, deed)
+            # The SDK aborts an upload that fails; when that fails too, it raises that, the cause behind it.
+            first = error.__context__ if isinstance(error.__context__, MinioException) else error
+            number, sentence = _judged(first, deed)
             if number == errno.ENOENT:
                 raise FileNotFoundError(number, sentence) from None
             if sentence != self._trouble:
@@ -395,7 +408,9 @@ def _judged(error: Exception, deed: str) -> tuple[int, str]:
         error = error.reason
     if isinstance(error, SSLError):
         return 0, "the S3 server's certificate is not one that s3.ca, or the machine, trusts"
-    if isinstance(error, ConnectTimeoutError | ReadTimeoutError):
+    if isinstance(error, ConnectTimeoutError | ReadTimeoutError) and not isinstance(
+        error, NewConnectionError
+    ):
         return 0, "the S3 server does not answer in time"
     if isinstance(error, HTTPError):
         return 0, "the S3 server cannot be reached, or breaks off"
