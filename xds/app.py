@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import falcon
 from sqlalchemy import text
@@ -43,6 +43,7 @@ from xds.config import (
 )
 from xds.errors import Code, Denied, Fault, FaultCode, RegistryError, RegistryFailure, SettingsError
 from xds.fhir import privacy as privacy_push
+from xds.fhir import smart
 from xds.fhir.cursor import Cursors
 from xds.fhir.interaction import Answer as FhirAnswer
 from xds.fhir.interaction import Interaction, Request
@@ -486,6 +487,7 @@ def create_app(settings: Settings | None = None) -> App:
         ),
         settings.limits,
         documents.staging,
+        partial(_smart, f"{public_url}{BASE}", trust, gates),
     )
     app.add_sink(fhir, f"{BASE}(?:/|$)")
     app.add_route(
@@ -544,6 +546,13 @@ def _gates(settings: Settings, database: Database, trust: TrustStore | None) -> 
     # Only who reads may show an assertion in the place of a token: the push is another system's.
     push, fhir = FhirGate(trust, replay), FhirGate(trust, replay, soap)
     return _Gates(soap, fhir, push, access, faults, home, read_only)
+
+
+def _smart(base: str, trust: TrustStore | None, gates: _Gates) -> dict[str, Any]:
+    """Where tokens for the FHIR side come from, for clients."""
+    if trust is None or gates.access is None:
+        return smart.configuration(base, (), {}, ())
+    return smart.configuration(base, trust.trust.issuers.values(), trust.addresses, gates.access.scopes)
 
 
 def _public_url(settings: Settings) -> str:

@@ -36,6 +36,8 @@ OPEN = [
     "/health/live",
     "/health/ready",
     "/metrics",
+    "/fhir/metadata",
+    "/fhir/.well-known/smart-configuration",
 ]
 #: The same, as the application's router has it.
 OPEN_ROUTES = {
@@ -51,6 +53,7 @@ FHIR = [
     "/fhir",
     "/fhir/",
     "/fhir/metadata",
+    "/fhir/.well-known/smart-configuration",
     "/fhir/DocumentReference",
     "/fhir/DocumentReference/_search",
     "/fhir/DocumentReference?patient=1",
@@ -246,7 +249,7 @@ def test_nothing_of_fhir_is_answered_without_a_token(path: str, method: str, gua
 
     Only what the node can do is told to everybody.
     """
-    if path == "/fhir/metadata" and method in ("GET", "HEAD"):
+    if path in OPEN and method in ("GET", "HEAD"):
         return
     before = guarded.everything()
     reply = send(guarded.node, Request(path, "application/fhir+json", b"{}", method=method))

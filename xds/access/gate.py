@@ -93,6 +93,11 @@ class AccessGate:
         self._options = options
         self._clock = clock
 
+    @property
+    def scopes(self) -> frozenset[str]:
+        """Those that the policies name, by which somebody may do something."""
+        return self._policies().scopes
+
     def access(self, caller: Caller, action: Action, transaction: str, reference: str) -> Access:
         """What the caller may do and see. Raises RegistryFailure with the policy or rule that says no."""
         judgement = self._judge(caller, action, transaction)

@@ -96,6 +96,11 @@ class Policies:
 
     policies: tuple[Policy, ...]
 
+    @property
+    def scopes(self) -> frozenset[str]:
+        """Those that any of them names."""
+        return frozenset().union(*(each.scopes for each in self.policies if each.scopes))
+
     def judge(self, caller: Caller, action: Action) -> Judgement:
         """Deny overrides; of several that permit, one for any patient counts before others."""
         applying = [each for each in self.policies if each.applies(caller, action)]

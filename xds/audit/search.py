@@ -208,6 +208,11 @@ _OTHERS: Final = frozenset(("_count", "_sort", "cursor", "_format", "_total", "_
 _KNOWN: Final = frozenset((*DATES, *TOKENS, *REFERENCES, *STRINGS, *_OTHERS))
 
 
+def is_known(name: str) -> bool:
+    """Whether a parameter of this name says anything here, with a modifier or without."""
+    return name in _OTHERS or name.partition(":")[0] in _KNOWN
+
+
 def read(parameters: Sequence[tuple[str, str]]) -> Search:
     """The search of these parameters; those that are not known are passed over (ITI TF-2 3.81).
 

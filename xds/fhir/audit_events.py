@@ -17,7 +17,7 @@ from xds.access.gate import Access
 from xds.access.policy import Action
 from xds.audit.event import instant, person_of
 from xds.audit.facts import Deed, Query, Subject, for_each_patient
-from xds.audit.search import Event, Found, Page, Scope, Search, Unusable, find, read
+from xds.audit.search import Event, Found, Page, Scope, Search, Unusable, find, is_known, read
 from xds.audit.trail import Trail
 from xds.audit.views import Documents, View, named, shown
 from xds.fhir.interaction import Answer, Interaction, Request
@@ -69,8 +69,16 @@ class Asked:
 
 
 def read_search(node: Node, request: Request) -> Asked:
-    """What a search asks. Raises Refused."""
-    return Asked(_read(request.parameters), request.parameters, False, f"{request.place.base}/AuditEvent")
+    """What a search asks; what is not known is passed over, or refused when the client wants it strict.
+
+    Raises Refused.
+    """
+    used = [each for each in request.parameters if each[0] in _OF_ANSWERS or is_known(each[0])]
+    strict = "handling=strict" in request.headers.get("prefer", "").replace(" ", "")
+    if strict and len(used) < len(request.parameters):
+        text = "The search has a parameter that is not known here: [base]/metadata names them all."
+        raise Refused(400, Issue("not-supported", text))
+    return Asked(_read(request.parameters), used, False, f"{request.place.base}/AuditEvent")
 
 
 def read_one(node: Node, request: Request) -> Asked:

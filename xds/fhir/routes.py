@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qsl
 
 import falcon
+import orjson
 
 from xds.audit.trail import Trail
 from xds.errors import Denied, Fault, FaultCode, RegistryFailure, sender
@@ -36,6 +37,7 @@ from xds.transport.timed import ReceiverClock, TimedStream
 log = logging.getLogger("xds")
 
 BASE: Final = "/fhir"
+SMART: Final = "/.well-known/smart-configuration"
 #: A search in a body; a URL is bounded by the server.
 MOST_BYTES: Final = 64 * 1024
 _FORM: Final = "application/x-www-form-urlencoded"
@@ -74,7 +76,9 @@ class FhirBase:
         options: Options,
         limits: Limits,
         staging: StagingFolder,
+        smart: Callable[[], Mapping[str, Any]],
     ) -> None:
+        self._smart = smart
         self._gate = gate
         self._who_asks = who_asks
         self._run = run
@@ -90,6 +94,9 @@ class FhirBase:
         """Answer one request."""
         if req.method in ("GET", "HEAD") and req.path == f"{BASE}/metadata":
             self._tell(req, resp)
+            return
+        if req.method in ("GET", "HEAD") and req.path == f"{BASE}{SMART}":
+            resp.content_type, resp.data = "application/json", orjson.dumps(self._smart())
             return
         resp.set_header("Cache-Control", "no-store")
         trail = self._begin(req)

@@ -139,6 +139,11 @@ class TrustStore:
                 self._lock.release()
         return self._trust
 
+    @property
+    def addresses(self) -> Mapping[str, str]:
+        """Where keys of issuers are fetched, by name, as the trust file has it."""
+        return {name: sources[0].url for name, sources in self._addresses().items() if sources}
+
     def refresh(self, issuer: str) -> bool:
         """Fetch an issuer's addresses again, at most once in 30 s; for a ticket whose key nobody knows.
 
