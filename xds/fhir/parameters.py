@@ -24,7 +24,8 @@ from xds.store.keys import key_at
 #: Of one search: parameters, values of one, and of all.
 MOST_PARAMETERS: Final = 30
 MOST_VALUES: Final = 300
-#: Of the names in one search: longer ones are nobody's, and finding them would cost more than all the rest.
+#: Of one search: names, and characters of all of them. Each is held against every author, letter by letter.
+MOST_NAMES: Final = 20
 MOST_CHARACTERS: Final = 1_000
 
 Read = Callable[[str, str], Sequence[Any]]
@@ -332,7 +333,7 @@ def read(
             400, Issue("too-costly", f"A search has at most {MOST_PARAMETERS} parameters: ask for less.")
         )
     used: list[tuple[str, str]] = []
-    names: dict[str, int] = {}
+    names: dict[str, list[str]] = {}
     values = 0
     for as_given, value in given:
         name = _ALIASES.get(as_given, as_given)
@@ -354,7 +355,7 @@ def read(
         alternatives = split(value)
         values += len(alternatives)
         if parameter.type == "string":
-            names[base] = names.get(base, 0) + len(value)
+            names.setdefault(base, []).extend(alternatives)
         try:
             if _CONTROL.search(value):
                 _refuse("has a control character, which no value has")
@@ -378,8 +379,9 @@ def read(
                 terms.append(Term(own, read_values))
         except DataTypeError as error:
             problems.append(Issue("value", f"{base}: {str(error).rstrip('.')}."))
-    if sum(names.values()) > MOST_CHARACTERS:
-        sentence = f"{', '.join(names)}: names have at most {MOST_CHARACTERS} characters in all."
+    in_all = [each for some in names.values() for each in some]
+    if len(in_all) > MOST_NAMES or sum(map(len, in_all)) > MOST_CHARACTERS:
+        sentence = f"{', '.join(names)}: at most {MOST_NAMES} names of {MOST_CHARACTERS} characters in all."
         problems.append(Issue("too-costly", sentence))
     if values > MOST_VALUES:
         problems.append(Issue("too-costly", f"A search has at most {MOST_VALUES} values: ask for less."))
