@@ -23,6 +23,14 @@ _VERBS: Final = {
 }
 #: What is asked of other communities: Destination and Source, and what it is called.
 _ASKED: Final = {"ITI-38": ("110152", "asked"), "ITI-39": ("110153", "fetched from")}
+#: What is done over FHIR, by transaction and by interaction, where IHE's name alone does not say it.
+_RESTFUL: Final = {
+    ("ITI-66", "read"): "A submission set or folder",
+    ("ITI-67", "read"): "Metadata of a document",
+    ("ITI-68", "read"): "A document",
+    ("ITI-105", "create"): "A document with its metadata",
+    ("ITI-106", "operation"): "A document, with metadata from its header",
+}
 _PURPOSES: Final = {
     "TREAT": "treatment",
     "ETREAT": "emergency treatment",
@@ -101,6 +109,8 @@ def _what(event: Event) -> str:
         ),
         name,
     )
+    codes = [each["code"] for each in subtypes]
+    name = next((said for (both, how), said in _RESTFUL.items() if both in codes and how in codes), name)
     told = []
     for entity in event.get("entity", ()):
         details = {each["type"]: each.get("valueString", "") for each in entity.get("detail", ())}
