@@ -44,6 +44,14 @@ def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shelf]:
         yield one
 
 
+@pytest.fixture(params=S3_SERVERS, scope="module")
+def lasting_s3(request: pytest.FixtureRequest) -> Iterator[tuple[Server, InBucket]]:
+    """A server and a bucket there, for a whole module."""
+    server = _server(request.param, request)
+    with stores.bucket(server, f"t{secrets.token_hex(8)}") as beneath:
+        yield server, beneath
+
+
 @pytest.fixture(params=S3_SERVERS)
 def s3(request: pytest.FixtureRequest) -> Iterator[tuple[Server, InBucket]]:
     """A server and an empty bucket there."""

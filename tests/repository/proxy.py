@@ -20,10 +20,11 @@ _PIECE = 64 * 1024
 
 @dataclass(frozen=True)
 class Mood:
-    """What befalls requests whose first line `only` is found in; the first `times` of them."""
+    """What befalls requests whose first line `only` is found in: `times` of them, after `skip` that pass."""
 
     only: str = ""
     times: int = 1_000_000
+    skip: int = 0
     #: The request goes no further, and this comes back; b"" is that nothing ever comes.
     answer: bytes | None = None
     #: So many bytes of the request's body go on; then the connection is cut.
@@ -40,7 +41,7 @@ class Proxy:
     def __init__(self, upstream: int, context: ssl.SSLContext | None = None) -> None:
         self.upstream = upstream
         self.lines: list[str] = []
-        self._mood, self._left = Mood(times=0), 0
+        self._mood, self._left, self._skip = Mood(times=0), 0, 0
         self._context = context
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
@@ -49,7 +50,9 @@ class Proxy:
         self.listen()
 
     def listen(self) -> None:
-        """Begin to accept, at the same port as before."""
+        """Begin to accept, at the same port as before, unless it does."""
+        if self._listener is not None:
+            return
         self._listener = socket.create_server(("127.0.0.1", self.port))
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
@@ -69,7 +72,7 @@ class Proxy:
     def be(self, mood: Mood) -> None:
         """Take on a mood."""
         with self._lock:
-            self._mood, self._left = mood, mood.times
+            self._mood, self._left, self._skip = mood, mood.times, mood.skip
 
     def calm(self) -> None:
         """Pass everything."""
@@ -79,6 +82,9 @@ class Proxy:
         with self._lock:
             self.lines.append(line)
             if self._left and re.search(self._mood.only, line):
+                if self._skip:
+                    self._skip -= 1
+                    return None
                 self._left -= 1
                 return self._mood
         return None

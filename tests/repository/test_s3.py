@@ -79,10 +79,7 @@ def _rig(
 @pytest.fixture
 def rig(s3: tuple[Server, InBucket], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
     """A store behind a proxy, that waits for seconds only."""
-    patient = {
-        method: (Timeout(connect=1, read=1), retries)
-        for method, (_, retries) in module._HOW.items()
-    }
+    patient = {method: (Timeout(connect=1, read=1), retries) for method, (_, retries) in module._HOW.items()}
     monkeypatch.setattr(module, "_HOW", patient)
     with _rig(*s3, tmp_path) as one:
         yield one

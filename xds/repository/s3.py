@@ -139,6 +139,8 @@ class S3Store:
     def __init__(self, options: S3Options, work: Path) -> None:
         self.staging = StagingFolder(work / "staging")
         self.replies = StagingFolder(work / "replies")
+        # It warns of what is tried again with the whole path; what comes of it is told here.
+        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
         self._bucket = options.bucket.name
         self._prefix = f"{options.bucket.prefix}/documents/".removeprefix("/")
         self._sse = _sse(options)
