@@ -558,7 +558,7 @@ def _smart(base: str, trust: TrustStore | None, gates: _Gates) -> dict[str, Any]
 def _public_url(settings: Settings) -> str:
     """Scheme and authority under which clients know the node; a DPoP proof is for these."""
     if settings["node.public_url"]:
-        return str(settings["node.public_url"])
+        return str(settings["node.public_url"]).rstrip("/")
     host, port = settings["node.listen"]
     name = f"[{host}]" if ":" in host else host
     return f"{'https' if settings['tls.certificate'] else 'http'}://{name}:{port}"

@@ -6,7 +6,7 @@ key of the last row, and more than so many matches are counted only for whoever 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -143,13 +143,17 @@ def _number(given: Given, name: str, default: int, least: int, most: int, proble
     return min(int(text), most)
 
 
-def objects_of(page: Page) -> list[tuple[RegistryObject, Hit]]:
-    """The objects on a page, each with what the registry knows of it beside its element."""
-    data = b"".join(piece for pieces in page.elements for piece in pieces)
-    root = xml.parse(
-        b'<rim:RegistryObjectList xmlns:rim="%b">%b</rim:RegistryObjectList>' % (names.RIM.encode(), data)
-    )
-    return list(zip(read_object_list(root), page.hits, strict=True))
+def objects_of(page: Page) -> Iterator[tuple[RegistryObject, Hit]]:
+    """The objects on a page, each with what the registry knows of it beside its element; as many are read at
+    a time as the registry gives, so that a large page takes the memory of a small one.
+    """
+    hits = iter(page.hits)
+    for pieces in page.elements:
+        root = xml.parse(
+            b'<rim:RegistryObjectList xmlns:rim="%b">%b</rim:RegistryObjectList>'
+            % (names.RIM.encode(), b"".join(pieces))
+        )
+        yield from zip(read_object_list(root), hits, strict=False)
 
 
 def registered(hit: Hit, links: Sequence[Relation] = ()) -> Registered:
