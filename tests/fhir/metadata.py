@@ -40,7 +40,7 @@ def _valid(parse: Callable[[str], object]) -> Callable[[str], bool]:
             parse(text)
         except DataTypeError:
             return False
-        return not set(text) <= set("*^")
+        return bool(text.strip()) and not set(text) <= set("*^")
 
     return valid
 

@@ -166,14 +166,15 @@ def test_texts_of_blanks_alone_are_left_out() -> None:
         type_code=Code(" ", "1.2"),
         event_codes=(Code("a", "1.2", " "),),
         extra_slots=(Slot(" ", ("a",)), Slot("urn:x", ("", " ", "b"))),
-        authors=(Author(person=s.DOCTOR, roles=(" ",)),),
+        authors=(Author(person=s.DOCTOR, roles=(" ",)), Author(person=" ", telecommunications=(" ",))),
+        legal_authenticator=" ",
     )
     resource = good(mapping.document_reference(entry, OF, PLACE))
     assert not resource.keys() & {"description", "type"}
     back = read(resource, mapping.read_document_reference)
     assert (back.title, back.comments, back.event_codes[0].display) == (None, None, None)
     assert back.extra_slots == (Slot("urn:x", ("b",)),)
-    assert back.authors == (Author(person=s.DOCTOR),)
+    assert (back.authors, back.legal_authenticator) == ((Author(person=s.DOCTOR),), None)
 
 
 # ---- one entry, worked out by hand (fhir-rules 1.8 to 1.11)

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.blackbox import messages as m
+from tests.blackbox.state import counts
 from tests.fhir.messages import (
     JSON,
     LIST_TYPES,
@@ -35,6 +36,7 @@ from tests.fhir.messages import (
     practitioner,
     published,
     refused,
+    resource_of,
     sha1,
     source_patient,
     subject,
@@ -1039,3 +1041,91 @@ def test_limits_hold(new_node: Callable[..., Node], setting: str, limit: int) ->
         answer = refused(node, lambda form=form: ask(node, "POST", "", bundle.json, form))
         assert (answer.status, told(answer)) == (413, [("too-long", "", "")])
     node.stop()
+
+
+# ---- anything at all
+
+
+def everything(first: str) -> Json:
+    """A bundle with something of every kind in it."""
+    bundle = Bundle()
+    bundle.add(source_patient("p"))
+    role = {
+        "resourceType": "PractitionerRole",
+        "id": "role",
+        "practitioner": {"reference": "#doctor"},
+        "organization": {
+            "display": m.FAMILY,
+            "identifier": {"system": "urn:oid:2.16.578.1.12.4.1.4.101", "value": "310000000"},
+        },
+        "code": [concept("3", "urn:oid:2.16.578.1.12.4.1.1.9034"), {"text": "x"}],
+        "telecom": [{"system": "email", "value": "x@example.org"}],
+    }
+    patient = {**source_patient(), "address": [{"line": ["a", "b"], "city": "c"}]}
+    named = {"type": {"coding": [{"system": URI, "code": "urn:ihe:iti:xds:2013:referral"}]}, "value": "1"}
+    bundle.document(
+        contained=[practitioner(), patient, role],
+        identifier=[{"use": "official", "system": URI, "value": "urn:uuid:" + UNKNOWN}],
+        author=[{"reference": "#role"}, {"type": "Organization", "display": "x"}],
+        authenticator={"reference": "#doctor"},
+        relatesTo=[{"code": "replaces", "target": {"reference": first}}],
+        extension=[{"url": f"{MHD}ihe-HomeCommunityId", "valueOid": f"urn:oid:{HOME}"}],
+        context={
+            "event": [concept("FNG02", "urn:oid:2.16.578.1.12.4.1.1.7210", "x")],
+            "period": {"start": "2026-03-09", "end": "2026-03-10T10:00:00Z"},
+            "related": [{"identifier": named}],
+            "encounter": [{"identifier": {"system": "urn:oid:1.2", "value": "1"}}],
+        },
+    )
+    bundle.folder(bundle.entries[2]["fullUrl"])
+    bundle.add(supersedes(), "PATCH", first, "")
+    return bundle.json
+
+
+def _places(value: Any, place: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    found = [place] if place else []
+    if isinstance(value, dict):
+        return found + [each for name, one in value.items() for each in _places(one, (*place, name))]
+    if isinstance(value, list):
+        return found + [each for number, one in enumerate(value) for each in _places(one, (*place, number))]
+    return found
+
+
+def _with(bundle: Json, place: tuple[Any, ...], value: Any) -> Json:
+    """A copy with another value there; `...` removes it, and EXTENSION leaves only what is beside it."""
+    copy = json.loads(json.dumps(bundle))
+    at = copy
+    for step in place[:-1]:
+        at = at[step]
+    last = place[-1]
+    if value is ...:
+        del at[last]
+    elif value is not EXTENSION:
+        at[last] = value
+    elif isinstance(last, str):
+        del at[last]
+        at[f"_{last}"] = {"extension": [{"url": "urn:x", "valueString": "x"}]}
+    else:
+        at[last] = None
+    return dict(copy)
+
+
+EXTENSION = object()
+
+
+@pytest.mark.parametrize(
+    "value", [..., EXTENSION, None, [], {}, "Kvakkelund", 1, [{}]], ids=lambda value: str(value)[:8]
+)
+def test_no_bundle_makes_the_node_fail(here: Node, first: str, value: Any) -> None:
+    """Each element of a bundle in turn left out, or something else: it is well or it is told what is wrong,
+    with its documents at their end.
+    """
+    bundle = everything(first)
+    assert resource_of(ask(here, "POST", "Bundle/$validate", bundle))["issue"][0]["severity"] == "information"
+    before, logged = counts(here), here.log.stat().st_size
+    for place in _places(bundle):
+        answer = ask(here, "POST", "Bundle/$validate", _with(bundle, place, value))
+        assert answer.status in (200, 400), (place, answer.data)
+        assert b"Kvakkelund" not in answer.data, place
+    assert counts(here) == before
+    assert b"Traceback" not in here.log.read_bytes()[logged:]

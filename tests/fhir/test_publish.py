@@ -18,6 +18,7 @@ from tests.fhir.messages import (
     MHD,
     NATIONAL,
     TYPES,
+    URI,
     XML,
     Bundle,
     Issue,
@@ -125,11 +126,13 @@ def test_without_a_setting_the_source_is_the_repository(new_node: Callable[..., 
     node.stop()
 
 
-def test_a_document_that_is_published_again_is_told_as_such(here: Node) -> None:
+@pytest.mark.parametrize("identifier", [None, [{"use": "official", "system": URI, "value": urn()}]])
+def test_a_document_that_is_published_again_is_told_as_such(here: Node, identifier: Any) -> None:
     """409, by its uniqueId; with the same bytes or others, and never registered twice."""
-    sent = simple()
+    sent = simple(identifier=identifier)
     assert ask(here, "POST", "DocumentReference", sent).status == 201
-    for changed in (sent, simple(b"other", masterIdentifier=sent["masterIdentifier"])):
+    other = simple(b"other", masterIdentifier=sent["masterIdentifier"], identifier=identifier)
+    for changed in (sent, other):
         answer = refused(here, lambda changed=changed: ask(here, "POST", "DocumentReference", changed))
         assert answer.status == 409
         code, rule, _ = told(answer)[0]

@@ -172,9 +172,9 @@ class _Contained:
 
     def author(self, author: Author) -> Json:
         """A Reference to who wrote something: a person, a person in a role, or an organisation."""
-        persons = [self.add(dt.practitioner(author.person), "practitioner")] if author.person else []
+        persons = [self.add(dt.practitioner(each), "practitioner") for each in _told([author.person or ""])]
         organisations = [self.add(dt.organization(each), "organization") for each in author.institutions]
-        more = (_told(author.roles), _told(author.specialties), author.telecommunications)
+        more = tuple(map(_told, (author.roles, author.specialties, author.telecommunications)))
         if not any(more) and len(persons) + len(organisations) == 1:
             return (persons + organisations)[0]
         role: Json = {"resourceType": "PractitionerRole"}
@@ -201,13 +201,17 @@ def _told(texts: Iterable[str]) -> list[str]:
     return [each for each in texts if each.strip()]
 
 
+def _is_told(author: Author) -> bool:
+    return bool(_told((author.person or "", *author.institutions, *author.telecommunications)))
+
+
 def document_reference(entry: DocumentEntry, of: Registered, place: Place) -> Json:
     """The DocumentReference of a document entry, masked or not."""
     contained = _Contained()
-    authors = [contained.author(each) for each in entry.authors]
+    authors = [contained.author(each) for each in entry.authors if _is_told(each)]
     authenticator = (
-        contained.add(dt.practitioner(entry.legal_authenticator), "authenticator")
-        if entry.legal_authenticator
+        contained.add(dt.practitioner(entry.legal_authenticator or ""), "authenticator")
+        if (entry.legal_authenticator or "").strip()
         else None
     )
     source = (
@@ -282,7 +286,7 @@ def document_reference(entry: DocumentEntry, of: Registered, place: Place) -> Js
 def set_list(the_set: SubmissionSet, of: Registered, place: Place) -> Json:
     """The List of a submission set."""
     contained = _Contained()
-    sources = [contained.author(each) for each in the_set.authors]
+    sources = [contained.author(each) for each in the_set.authors if _is_told(each)]
     recipients = [_recipient(contained, each) for each in the_set.intended_recipients]
     home = the_set.home or place.home
     source = sources[0] if sources else None

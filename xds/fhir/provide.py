@@ -236,11 +236,14 @@ def do(node: Node, asked: Asked, access: Access, trail: Trail) -> Answer:
     try:
         iti41.do(node, asked.provided, access, trail)
     except RegistryFailure as failure:
-        # Ids that were made of a uniqueId are taken when that is, which is what the sender must hear of.
+        # Ids of what was published before, and those made of its uniqueId, are taken when that is, which is
+        # what the sender must hear of.
+        again = any(each.rule == "registry-set-unique-id" for each in failure.errors)
         told = [
             each
             for each in failure.errors
-            if each.rule != "registry-entry-uuid-new" or each.location.partition("/")[0] not in draft.made
+            if each.rule != "registry-entry-uuid-new"
+            or not (again or each.location.partition("/")[0] in draft.made)
         ]
         raise RegistryFailure(*located(told or failure.errors, draft.places)) from None
     return asked.answer(draft, asked.warnings, access.visibility)

@@ -48,7 +48,7 @@ def _draft(request: Request, entry: DocumentEntry, staged: Staged | None, place:
     """A submission of one document, whose set says who wrote it and of what kind it is."""
     own = new_unique_id(f"{entry.unique_id}|published") if entry.unique_id else new_unique_id()
     the_set = SubmissionSet(
-        entry_uuid="set",
+        entry_uuid=new_id(),
         unique_id=own,
         patient_id=entry.patient_id,
         source_id=request.options.source_id,
