@@ -773,6 +773,19 @@ def test_what_cannot_be_on_record_is_not_shown_and_not_done(
     assert world.new() == []
 
 
+def test_an_error_of_the_node_itself(full: tuple[World, Callable[[], None]]) -> None:
+    """What is stored cannot be read: 500 that says nothing, and one event of a fault, with what is known."""
+    world, _ = full
+    for number, make in (("ITI-67", _find), ("ITI-67", _read), ("ITI-68", _fetch)):
+        sent = make(world)
+        with sqlite3.connect(world.node.folder / "xds.db", timeout=30) as connection:
+            connection.execute("UPDATE document_entry SET body = x'00'")
+        connection.close()
+        answer = ask(world, sent)
+        assert (answer.status, json.loads(answer.data)["issue"][0]["code"]) == (500, "exception")
+        world.check(number, sent.about.refused(outcome="8"))
+
+
 # ---- where events go
 
 
