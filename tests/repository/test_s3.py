@@ -297,12 +297,18 @@ def test_an_upload_that_is_cut_leaves_nothing(rig: Rig, after: int, size: int) -
     assert sum(line.startswith("PUT") for line in rig.proxy.lines) <= 2
 
 
-@pytest.mark.parametrize("lost", ["^PUT", "^POST .*uploadId", "^POST .*uploads"])
-@SIZES
+@pytest.mark.parametrize(
+    ("lost", "size"),
+    [
+        ("^PUT", 0),
+        ("^PUT", 50_000),
+        ("^PUT", PART + 1),
+        ("^POST .*uploadId", PART + 1),
+        ("^POST .*uploads", PART + 1),
+    ],
+)
 def test_an_upload_whose_answer_is_lost_leaves_no_bytes(rig: Rig, lost: str, size: int) -> None:
     """The server has done it, and we do not know; what was done is undone."""
-    if "POST" in lost and size <= PART:
-        pytest.skip("it is put at once")
     rig.proxy.be(Mood(lost, times=1, cut_answer=0))
     _busy(lambda: rig.put(b"x" * size))
     assert rig.beneath.keys() == []

@@ -198,10 +198,11 @@ class S3Store:
         with self._in_words("read"):
             response = self._client.get_object(self._bucket, self._prefix + key)
             try:
-                return io.BufferedReader(_Reading(self, response), 256 * 1024)
+                size = int(response.headers.get("Content-Length", "untold"))
             except ValueError:
                 response.close()
                 raise
+        return io.BufferedReader(_Reading(self, response, size), 256 * 1024)
 
     def size(self, key: str) -> int | None:
         try:
@@ -353,10 +354,10 @@ class _Hashed:
 class _Reading(io.RawIOBase):
     """The body of an answer. It ends where the server said that it would, or with an error."""
 
-    def __init__(self, store: S3Store, response: urllib3.BaseHTTPResponse) -> None:
+    def __init__(self, store: S3Store, response: urllib3.BaseHTTPResponse, size: int) -> None:
         self._store = store
         self._response = response
-        self._left = int(response.headers.get("Content-Length", "untold"))
+        self._left = size
         self._received = 0
         self._waited = 0.0
 
