@@ -74,8 +74,11 @@ def retrieve(node: Node, request: Request, access: Access, trail: Trail) -> Answ
         return Answer(status=304, headers=headers)
     asked = iti43.Retrieve((wanted,), request.reference, request.adopt)
     outcomes = iti43.retrieve(node, asked, access)
-    trail.seen(*iti43.deeds(node, outcomes, trail.patients))
     ((_, content),) = outcomes
+    part = None
+    if wants_part and form is None and isinstance(content, iti43.Content):
+        part = _part(request.headers, etag, content.attachment.size)  # or 416, and nothing was shown
+    trail.seen(*iti43.deeds(node, outcomes, trail.patients))
     if isinstance(content, RegistryError):
         # ITI-43 names the document in its sentences: an outcome holds no id.
         _leave_with(broken(content.rule), request)
@@ -83,7 +86,6 @@ def retrieve(node: Node, request: Request, access: Access, trail: Trail) -> Answ
     if form is not None:
         return Answer(raw=_as_resource(document, hit.logical, form), headers=headers)
     headers["Content-Disposition"] = _disposition(entry)
-    part = _part(request.headers, etag, document.size) if wants_part else None
     if part is None:
         return Answer(raw=document, headers=headers)
     headers["Content-Range"] = f"bytes {part.first}-{part.first + part.size - 1}/{document.size}"

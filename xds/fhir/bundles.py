@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from xds.audit.facts import Subject
 from xds.fhir.cursor import PARAMETER
-from xds.fhir.interaction import Json, Request
+from xds.fhir.interaction import Json, Request, query_text
 from xds.fhir.mapping import Registered, Relation, resource_id
 from xds.fhir.outcomes import Issue, Refused, outcome
 from xds.fhir.parameters import Given, Parameter, read
@@ -34,6 +35,10 @@ COUNTED: Final = 1_000
 _MOST_SKIPPED: Final = 100_000
 
 
+#: What a search of a type of resource is called in the access log.
+NAMES: Final = {"DocumentReference": "Find Document References", "List": "Find Document Lists"}
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A search as it was asked: what the registry is asked of each kind, and how the answer is written.
@@ -53,6 +58,11 @@ class Asked:
     def pid(self) -> str:
         """Whom it is about (CX text), or nothing."""
         return self.searches[0].pid
+
+    @property
+    def subject(self) -> Subject:
+        """For the access log: of a later page what was asked, which the request itself does not say."""
+        return query_text(NAMES[self.request.kind])(replace(self.request, parameters=self.parameters))
 
 
 def asked(

@@ -218,7 +218,7 @@ def _interactions() -> Sequence[Interaction]:
             method=method,
             path=path,
             code="search-type",
-            about=query_text("Find Document References"),
+            about=query_text(bundles.NAMES["DocumentReference"]),
             read=read_search,
             asks=always(Action.READ_LIST),
             patient=patient_of_search,

@@ -66,6 +66,11 @@ class Request:
         return self.options.place
 
     @property
+    def kind(self) -> str:
+        """The type of resource in the path."""
+        return self.path.partition("/")[0]
+
+    @property
     def url(self) -> str:
         """The address without parameters."""
         return f"{self.place.base}/{self.path}"
