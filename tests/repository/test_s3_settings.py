@@ -16,7 +16,7 @@ GOOD = {
     "XDS_ENVIRONMENT": "test",
     "XDS_ACCESS__TICKET": "none",
     "XDS_STORE__DOCUMENTS": "s3://journal/node-1",
-    "XDS_STORE__WORK": "file:///tmp/xds-work",
+    "XDS_STORE__WORK": "file:///var/lib/xds/work",
     "XDS_S3__ENDPOINT": "https://s3.example.org:9000",
     "XDS_S3__ACCESS_KEY": "node-1",
     "XDS_S3__SECRET_KEY": SECRET,
