@@ -45,7 +45,7 @@ def pages(folder: Path, documents: int, seconds: float, rounds: int) -> dict[str
 
 
 def walked(folder: Path, documents: int) -> tuple[int, int]:
-    """All pages of the large patient: how many, and by how many bytes the node's memory has grown meanwhile."""
+    """All pages of the large patient: how many, and by how many bytes the node has grown meanwhile."""
     filled = content.uneven(documents, SMALL, PATIENTS)
     (large,) = filled.patients[documents]
     with _node(filled.path, folder) as connection:

@@ -38,7 +38,7 @@ class Requests:
         self._registry = CollectorRegistry()
         self._times = Histogram(
             "xds_request_seconds",
-            "Seconds from the first byte of a request until its answer goes out; how many, by how they ended.",
+            "Seconds from the first byte of a request until its answer goes out; and how it ended.",
             ["transaction", "outcome"],
             buckets=_SECONDS,
             registry=self._registry,

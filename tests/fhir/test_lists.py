@@ -243,7 +243,7 @@ def test_both_kinds_are_on_the_same_pages(node: Node, filed: Filed, count: int, 
         ("code=folder&designationType:text=x", "not-supported"),
         ("code=folder&sourceId:not=x", "not-supported"),
         ("code=folder&date:missing=true", "not-supported"),
-        ("code=folder&targetCommunityIdList=urn:oid:2.999.2", "not-supported"),
+        ("code=folder&targetCommunityIdList=urn:oid:2.999.2", "value"),
     ],
 )
 def test_what_is_missing_or_wrong_is_refused(node: Node, asked: str, code: str) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import urllib3
 
 from tests.blackbox import messages as m
 from tests.blackbox.state import counts
@@ -1129,3 +1130,73 @@ def test_no_bundle_makes_the_node_fail(here: Node, first: str, value: Any) -> No
         assert b"Kvakkelund" not in answer.data, place
     assert counts(here) == before
     assert b"Traceback" not in here.log.read_bytes()[logged:]
+
+
+# ---- what would cost the node much for little
+
+
+@pytest.mark.parametrize("resource", ["Bundle", "DocumentReference"])
+@pytest.mark.parametrize("parameter", [5, ["x"], None, {}, [{"name": "resource", "resource": 3}]])
+def test_parameters_of_no_form_are_refused(node: Node, resource: str, parameter: Any) -> None:
+    """$validate takes a resource by itself, or in a parameter; anything else is a 400 or told."""
+    answer = urllib3.request(
+        "POST",
+        f"{node.url}/fhir/{resource}/$validate",
+        body=json.dumps({"resourceType": "Parameters", "parameter": parameter}),
+        headers={"Content-Type": "application/fhir+json"},
+        retries=False,
+    )
+    assert answer.status == 400
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b'{"resourceType":"Bundle","type":"transaction","entry":[%b{}]}' % (b"{}," * 400_000), "json"),
+        (
+            b'<Bundle xmlns="http://hl7.org/fhir"><type value="transaction"/>%b</Bundle>'
+            % (b"<entry/>" * 600_000),
+            "xml",
+        ),
+    ],
+    ids=["json", "xml"],
+)
+def test_a_body_of_nothing_but_brackets_is_too_large(node: Node, body: bytes, kind: str) -> None:
+    """413: it would take a hundred times its size in memory."""
+    answer = urllib3.request(
+        "POST",
+        f"{node.url}/fhir",
+        body=body,
+        headers={"Content-Type": f"application/fhir+{kind}"},
+        retries=False,
+    )
+    assert (answer.status, b"elements" in answer.data) == (413, True)
+
+
+def test_a_bundle_that_names_too_much_is_refused_at_once(node: Node) -> None:
+    """More than anybody submits; its size is looked at before anything that grows with it."""
+    bundle = {
+        "resourceType": "Bundle",
+        "type": "transaction",
+        "entry": [
+            {
+                "fullUrl": "urn:uuid:a",
+                "resource": {
+                    "resourceType": "List",
+                    "status": "current",
+                    "mode": "working",
+                    "entry": [{"item": {"reference": f"DocumentReference/{n}"}} for n in range(24_000)],
+                },
+                "request": {"method": "POST", "url": "List"},
+            }
+        ],
+    }
+    answer = urllib3.request(
+        "POST",
+        f"{node.url}/fhir",
+        body=json.dumps(bundle),
+        headers={"Content-Type": "application/fhir+json"},
+        retries=False,
+    )
+    assert answer.status == 413
+    assert json.loads(answer.data)["issue"][0]["code"] == "too-costly"

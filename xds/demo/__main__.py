@@ -209,7 +209,7 @@ def _is_given(client: Client, entry: DocumentEntry) -> bool:
             raise
 
 
-_NOTE_OVER_FHIR: Final = "Ringt pasienten: alt vel.\n".encode()
+_NOTE_OVER_FHIR: Final = b"Ringt pasienten: alt vel.\n"
 
 
 def _publish(url: str, service: TicketService, patient_id: str, now: datetime) -> str:

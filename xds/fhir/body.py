@@ -26,6 +26,8 @@ from xds.transport.staged import Staged, StagingFolder
 
 #: As deep as XML may be; whoever walks through a resource may call itself at each level.
 MOST_LEVELS: Final = 256
+#: Elements and members of one body; a bundle of a thousand documents has some 200,000.
+MOST_MEMBERS: Final = 500_000
 _CHARSETS: Final = frozenset({"", "utf-8", "utf8", "us-ascii"})
 
 
@@ -107,7 +109,18 @@ def _received(
         raise
 
 
+def _check_members(text: bytearray, *marks: bytes) -> None:
+    """A text of nothing but brackets takes a hundred times its size when it is read."""
+    if sum(map(text.count, marks)) > MOST_MEMBERS:
+        raise TooLarge(
+            FaultCode.SENDER,
+            f"The body has more than {MOST_MEMBERS:,} elements: send less at once.",
+            status=413,
+        )
+
+
 def _from_json(text: bytearray) -> dict[str, Any]:
+    _check_members(text, b"{", b"[", b",")
     try:
         resource = orjson.loads(text)
     except orjson.JSONDecodeError as error:
@@ -149,6 +162,7 @@ def _check_levels(resource: dict[str, Any]) -> None:
 
 
 def _from_xml(text: bytearray) -> dict[str, Any]:
+    _check_members(text, b"<")
     # The parser reads UTF-16 as well, in which no document was looked for.
     if text.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\x00" in text[:2]:
         raise Fault(FaultCode.SENDER, "The XML is in UTF-16: send UTF-8.", status=415)

@@ -43,15 +43,13 @@ NAMES: Final = {"DocumentReference": "Find Document References", "List": "Find D
 class Asked:
     """A search as it was asked: what the registry is asked of each kind, and how the answer is written.
 
-    `parameters` are those of the first page; `total` is known from there, and `exact`.
+    `parameters` are those of the first page.
     """
 
     searches: tuple[Search, ...]
     given: Given
     parameters: tuple[tuple[str, str], ...]
     count_only: bool
-    total: int | None
-    exact: bool
     request: Request
 
     @property
@@ -76,15 +74,15 @@ def asked(
 
     `kinds` says which kinds of object a search is for.
     """
-    parameters, total, exact = tuple(request.parameters), None, True
+    parameters = tuple(request.parameters)
     after: int | None = None
     at = 0
     sealed = [value for name, value in parameters if name == PARAMETER]
     if sealed:
         found = request.options.cursors.open(sealed[0])
-        if not isinstance(found, list) or found[0] != request.path.partition("/")[0] or len(found) != 6:
+        if not isinstance(found, list) or found[0] != request.path.partition("/")[0] or len(found) != 4:
             raise Refused(400, Issue("value", f"{PARAMETER} is not of this node: begin the search anew."))
-        _, given_before, at, after, total, exact = found
+        _, given_before, at, after = found
         parameters = tuple((name, value) for name, value in given_before)
     strict = "handling=strict" in request.headers.get("prefer", "").replace(" ", "")
     given = read(parameters, table, strict=strict, test=node.registry.options.synthetic)
@@ -118,7 +116,7 @@ def asked(
     if problems:
         raise Refused(400, *problems)
     counted = 0
-    if total is None and (wanted_total != "none" or count_only):
+    if wanted_total != "none" or count_only:
         counted = LAST if wanted_total == "accurate" or count_only else COUNTED + 1
     search = Search(
         kind=0,
@@ -135,7 +133,7 @@ def asked(
         replace(search, kind=kind, after=None if after is None else after + step * (number > at))
         for number, kind in enumerate(kinds(given))
     )
-    return Asked(searches, given, parameters, count_only, total, exact, request)
+    return Asked(searches, given, parameters, count_only, request)
 
 
 def _without(given: Given, name: str) -> Given:
@@ -176,17 +174,16 @@ def searchset(asked: Asked, page: Page, resources: Sequence[Json], at: int = 0) 
     request = asked.request
     kind = request.path.partition("/")[0]
     address = f"{request.place.base}/{kind}"
-    total, exact = asked.total, asked.exact
-    if total is None and page.total is not None:
-        total = page.total
-        exact = asked.count_only or asked.given.one("_total") == "accurate" or total <= COUNTED
+    # Counted for each page anew: a cursor may be shown by somebody who may see less.
+    total = page.total
+    exact = asked.count_only or asked.given.one("_total") == "accurate" or (total or 0) <= COUNTED
     # What a cursor does not hold: the form of the answer is found before it is opened.
     form = [each for each in asked.given.used if each[0] in ("_format", "fhirVersion") and each[1]]
     here = [each for each in request.parameters if each[0] == PARAMETER][:1]
     used = [*here, *form] if here else [each for each in asked.given.used if each[1]]
     links = [{"relation": "self", "url": f"{address}?{urlencode(used)}"}]
     if page.more and not asked.count_only:
-        sealed = request.options.cursors.seal([kind, asked.parameters, at, page.last, total, exact])
+        sealed = request.options.cursors.seal([kind, asked.parameters, at, page.last])
         links.append({"relation": "next", "url": f"{address}?{urlencode([(PARAMETER, sealed), *form])}"})
     issues = []
     if asked.given.ignored:

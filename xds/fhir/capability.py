@@ -16,7 +16,6 @@ from xds.fhir.resources import SYSTEM, TYPES, ResourceType
 
 _MHD: Final = "https://profiles.ihe.net/ITI/MHD/CapabilityStatement/"
 _INSTANTIATES: Final = (
-    f"{_MHD}IHE.MHD.DocumentResponder",
     f"{_MHD}IHE.MHD.DocumentRecipient.Comprehensive",
     f"{_MHD}IHE.MHD.DocumentRecipient.Simplified",
     f"{_MHD}IHE.MHD.DocumentRecipient.Generate",

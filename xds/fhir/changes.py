@@ -346,6 +346,7 @@ def read_id(node: Node, request: Request) -> Request:
 def remove(node: Node, request: Request, access: Access, trail: Trail) -> Answer:
     """Remove the metadata and the document, or neither."""
     obj, hit = _found(node, request.ids[0], access)
+    _check_match(request.headers.get("if-match", ""), hit.version)
     entry = document_entry(obj)
     own = node.repository.is_own(entry.repository_unique_id or "")
 

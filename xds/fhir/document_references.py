@@ -107,7 +107,7 @@ def check_communities(node: Node, given: p.Given) -> None:
             raise Refused(
                 400,
                 Issue(
-                    "not-supported",
+                    "value",
                     "targetCommunityIdList names a community that cannot be asked over FHIR here:"
                     " leave it out, or ask the initiating gateway.",
                     error="XDSUnknownCommunity",

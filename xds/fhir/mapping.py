@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from typing import Any, Final, TypeVar
 
 from xds.errors import DataTypeError
@@ -531,7 +531,7 @@ class Findings:
 Resolve = Callable[[str], Json | None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reader:
     """Reads one resource: `place` is its FHIRPath; `resolve` gives what a reference in the bundle names."""
 
@@ -544,14 +544,16 @@ class Reader:
         """The resource behind a Reference: contained, or in the same bundle."""
         target = reference.get("reference", "")
         if target.startswith("#"):
-            found = next(
-                (each for each in self.resource.get("contained", ()) if each.get("id") == target[1:]), None
-            )
+            found = self._contained.get(target[1:])
         else:
             found = self.resolve(target) if target else None
         if found is None and target and not reference.get("identifier") and not reference.get("display"):
             self.findings.wrong.append((place, NOT_FETCHED))
         return found
+
+    @cached_property
+    def _contained(self) -> Mapping[str, Json]:
+        return {each.get("id", ""): each for each in reversed(self.resource.get("contained", ()))}
 
     def at(self, element: str) -> str:
         """The FHIRPath of an element."""

@@ -25,8 +25,8 @@ from xds.store.keys import key_at
 MOST_PARAMETERS: Final = 30
 MOST_VALUES: Final = 300
 #: Of one search: names, and characters of all of them. Each is held against every author, letter by letter.
-MOST_NAMES: Final = 20
-MOST_CHARACTERS: Final = 1_000
+MOST_NAMES: Final = 5
+MOST_CHARACTERS: Final = 300
 
 Read = Callable[[str, str], Sequence[Any]]
 

@@ -95,6 +95,7 @@ class Draft:
     targets: dict[str, Target] = field(default_factory=dict)
     grown: dict[str, str] = field(default_factory=dict)
     patched: dict[str, str] = field(default_factory=dict)
+    members: set[str] = field(default_factory=set)
     made: set[str] = field(default_factory=set)
 
     def new_id(self, name: str) -> str:
@@ -114,7 +115,8 @@ class Draft:
 
     def member(self, target: str, status: str | None = None) -> None:
         """Put something into the set, once."""
-        if not any(each.source == self.the_set.entry_uuid and each.target == target for each in self.links):
+        if target not in self.members:
+            self.members.add(target)
             self.link(names.HAS_MEMBER, self.the_set.entry_uuid, target, status)
 
     def file(self, folder: str, document: str) -> None:
@@ -194,10 +196,9 @@ def asked(
     """The submission, when it is valid by itself. Raises RegistryFailure with everything that is wrong."""
     objects = draft.objects()
     found = [*errors]
-    for each in draft.entries:
-        obj = next(one for one in objects if one.id == each.entry_uuid)
-        if each.entry_uuid in draft.documents:
-            found += iti41.compare(obj, draft.documents[each.entry_uuid])
+    for obj in objects:
+        if obj.id in draft.documents:
+            found += iti41.compare(obj, draft.documents[obj.id])
     found += check(objects, transaction="ITI-41", codes=node.codes)
     home = node.registry.options
     named: tuple[SubmissionSet | DocumentEntry | Folder, ...]
@@ -337,6 +338,8 @@ def prohibited(resource: Json, place: str) -> Iterator[RegistryError]:
                 if len(list(dt.extensions(resource, url))) > 1:
                     yield broken("mhd-single", f"{place}.extension")
     if kind == "DocumentReference":
+        for where in _not_kept(resource, place):
+            yield broken("mhd-not-saved", where, warning=True)
         for name in _SINGLE:
             if len(resource.get(name, ())) > 1:
                 yield broken("mhd-single", f"{place}.{name}[1]")
@@ -358,6 +361,34 @@ def _modified(element: Json, place: str) -> Iterator[str]:
             for number, each in enumerate(value):
                 if isinstance(each, dict):
                     yield from _modified(each, f"{place}.{name}[{number}]")
+
+
+#: Extensions of a DocumentReference that mean something here.
+_EXTENSIONS: Final = frozenset((*mapping.HOMES, mapping.SLOT, dt.ORIGINAL))
+
+
+def _not_kept(resource: Json, place: str) -> Iterator[str]:
+    """What a DocumentReference says that XDS has no place for: references to what has no identifier, ids of
+    other kinds, further codings, and extensions of others.
+    """
+    context = resource.get("context", {})
+    for name in ("encounter", "related"):
+        for number, each in enumerate(context.get(name, ())):
+            if not each.get("identifier"):
+                yield f"{place}.context.{name}[{number}]"
+    own = resource.get("masterIdentifier", {}).get("value")
+    for number, each in enumerate(resource.get("identifier", ())):
+        value = str(each.get("value", ""))
+        if value != own and not value.lower().startswith("urn:uuid:"):
+            yield f"{place}.identifier[{number}]"
+    for name in ("type", "category", "securityLabel"):
+        given = resource.get(name, ())
+        for each in [given] if isinstance(given, dict) else given:
+            if len(each.get("coding", ())) > 1:
+                yield f"{place}.{name}.coding[1]"
+    for number, each in enumerate(resource.get("extension", ())):
+        if each.get("url") not in _EXTENSIONS:
+            yield f"{place}.extension[{number}]"
 
 
 def of_findings(findings: Findings) -> Iterator[RegistryError]:
@@ -463,6 +494,7 @@ def read(node: Node, request: Request) -> Asked:
     bundle = received.resource
     if bundle.get("resourceType") != "Bundle" or bundle.get("type") != "transaction":
         raise RegistryFailure(broken("mhd-bundle", "Bundle.type"))
+    _check_size(bundle)
     contents = _taken_out(bundle)
     if documents := [broken("mhd-fhir-document", place) for place in _fhir_documents(bundle)]:
         raise RegistryFailure(*documents)
@@ -486,6 +518,30 @@ def _fhir_documents(bundle: Json) -> Iterator[str]:
         resource = each.get("resource") if isinstance(each, dict) else None
         if isinstance(resource, dict) and resource.get("resourceType") == "Bundle":
             yield f"Bundle.entry[{number}].resource.ofType(Bundle)"
+
+
+#: Entries of one bundle, and what its Lists and DocumentReferences may name in all.
+MOST_ENTRIES: Final = 3_000
+MOST_NAMED: Final = 10_000
+
+
+def _check_size(bundle: Json) -> None:
+    """Raises Refused (413) for more than anybody submits at once, before anything that grows with it."""
+    entries = bundle.get("entry")
+    entries = entries if isinstance(entries, list) else []
+    resources = [each.get("resource") for each in entries if isinstance(each, dict)]
+    named = sum(
+        len(some)
+        for each in resources
+        if isinstance(each, dict)
+        for name in ("entry", "relatesTo", "contained", "author")
+        if isinstance(some := each.get(name), list)
+    )
+    if len(entries) > MOST_ENTRIES or named > MOST_NAMED:
+        sentence = (
+            f"A bundle has at most {MOST_ENTRIES:,} entries, and names {MOST_NAMED:,} others: send several."
+        )
+        raise Refused(413, Issue("too-costly", sentence, "Bundle.entry"))
 
 
 def _taken_out(bundle: Json) -> dict[int, str]:
@@ -539,6 +595,7 @@ class _Reading:
         self._errors: list[RegistryError] = []
         #: fullUrl -> entry; the id of an object by its entry's number.
         self._by_url: dict[str, _Entry] = {}
+        self._by_end: dict[str, _Entry] = {}
         self._ids: dict[int, str] = {}
         self._used: dict[str, int] = {}
 
@@ -557,6 +614,7 @@ class _Reading:
             if each.method in ("POST", "PUT") and (not each.full_url or each.full_url in self._by_url):
                 self._errors.append(broken("mhd-full-url", f"Bundle.entry[{each.number}].fullUrl"))
             self._by_url.setdefault(each.full_url, each)
+            self._by_end.setdefault("/".join(each.full_url.rsplit("/", 2)[-2:]), each)
         sets = self._of("set")
         if len(sets) != 1:
             raise RegistryFailure(broken("mhd-one-set", "Bundle.entry"), *self._errors)
@@ -566,7 +624,7 @@ class _Reading:
             self._errors += prohibited(each.resource, each.place)
         documents = self._of("document reference")
         for each in documents:
-            self._ids[each.number] = draft.new_id(each.full_url)
+            self._ids[each.number] = draft.new_id(f"entry|{each.full_url}")
             entry = mapping.read_document_reference(self._reader(each), self._ids[each.number])
             self._ids[each.number] = entry.entry_uuid
             draft.entries.append(entry)
@@ -595,7 +653,7 @@ class _Reading:
         """The entry that a reference names: by its fullUrl, or relative to that of the whole."""
         if reference in self._by_url:
             return self._by_url[reference]
-        return next((each for url, each in self._by_url.items() if url.endswith(f"/{reference}")), None)
+        return self._by_end.get(reference)
 
     def _resource(self, reference: str) -> Json | None:
         found = self._named(reference)
@@ -652,7 +710,7 @@ class _Reading:
                 return
             draft.grown[own] = each.place
         else:
-            folder = mapping.read_folder_list(self._reader(each), draft.new_id(each.full_url))
+            folder = mapping.read_folder_list(self._reader(each), draft.new_id(f"entry|{each.full_url}"))
             own = folder.entry_uuid
             draft.folders.append(
                 replace(folder, unique_id=folder.unique_id or new_unique_id(f"{own}|folder"))
@@ -705,7 +763,9 @@ class _Reading:
         """The Bundle that tells where everything is, in the order of the request."""
         base = self._request.place.base
         entries = []
-        told = [*warnings]
+        told: dict[str, list[RegistryError]] = {}
+        for one in warnings:
+            told.setdefault(_entry_of(one.location), []).append(one)
         for each in self._entries:
             own = self._ids.get(each.number, "").removeprefix("urn:uuid:")
             kind = {"set": "List", "folder": "List", "binary": "Binary"}.get(each.role, "DocumentReference")
@@ -719,14 +779,15 @@ class _Reading:
                 response = {"status": "200 OK", "location": f"{base}/{each.url.removeprefix(base + '/')}"}
             elif each.role != "binary":
                 response["etag"] = 'W/"1"'
-            mine = [
-                one for one in told if one.location.startswith(f"{each.place}.") or one.location == each.place
-            ]
-            if mine:
-                told = [one for one in told if one not in mine]
+            if mine := told.get(f"Bundle.entry[{each.number}]"):
                 response["outcome"] = outcome(map(issue_of, mine), self._request.reference)
             entries.append({"response": response})
         return Answer({"resourceType": "Bundle", "type": "transaction-response", "entry": entries})
+
+
+def _entry_of(expression: str) -> str:
+    """The entry of the bundle in which an element is."""
+    return expression.partition("]")[0] + "]"
 
 
 INTERACTIONS: Final = (

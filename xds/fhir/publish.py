@@ -46,7 +46,10 @@ _PLACE: Final = "DocumentReference"
 
 def _draft(request: Request, entry: DocumentEntry, staged: Staged | None, place: str) -> Draft:
     """A submission of one document, whose set says who wrote it and of what kind it is."""
-    own = new_unique_id(f"{entry.unique_id}|published") if entry.unique_id else new_unique_id()
+    own = new_unique_id()
+    if entry.unique_id:
+        # With the patient, so that nobody takes the id of a document of somebody else that is to come.
+        own = new_unique_id(f"{entry.patient_id}|{entry.unique_id}|published")
     the_set = SubmissionSet(
         entry_uuid=new_id(),
         unique_id=own,

@@ -91,7 +91,7 @@ TYPES: Final = (
             *(each for each in validate.INTERACTIONS if each.kind == "DocumentReference"),
         ),
         tuple(document_references.PARAMETERS.values()),
-        (f"{_MHD}Comprehensive.DocumentReference", f"{_MHD}Minimal.DocumentReference"),
+        (f"{_MHD}Comprehensive.DocumentReference",),
         versioned=True,
     ),
     ResourceType(
@@ -112,7 +112,7 @@ TYPES: Final = (
         "Bundle",
         "A submission of documents (ITI-65) is posted to [base]; here one is only validated.",
         tuple(each for each in validate.INTERACTIONS if each.kind == "Bundle"),
-        profiles=(f"{_MHD}Comprehensive.ProvideBundle", f"{_MHD}Minimal.ProvideBundle"),
+        profiles=(f"{_MHD}Comprehensive.ProvideBundle",),
     ),
     ResourceType(
         "AuditEvent",

@@ -37,8 +37,11 @@ def read(node: Node, request: Request) -> Judged:
     received = request.body()
     resource = received.resource
     if resource.get("resourceType") == "Parameters":  # the operation's own form: a parameter `resource`
+        parameters = resource.get("parameter")
         given = [
-            each.get("resource") for each in resource.get("parameter", ()) if each.get("name") == "resource"
+            each.get("resource")
+            for each in (parameters if isinstance(parameters, list) else ())
+            if isinstance(each, dict) and each.get("name") == "resource"
         ]
         resource = given[0] if len(given) == 1 and isinstance(given[0], dict) else resource
     kind = request.path.partition("/")[0]

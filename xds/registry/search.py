@@ -464,6 +464,7 @@ class Searches:
 
     def page(self, search: Search, visibility: Visibility) -> Rowed:
         """The rows of a page, in order."""
+        search = replace(search, terms=tuple(map(_padded, search.terms)))
         view = View(leaf=True, level=1, visibility=visibility)
         bound: dict[str, Any] = {**visibility.values}
         shape = []
@@ -516,6 +517,14 @@ class Searches:
             Link(bytes(source), _TYPES[type_], kind, bytes(target), bytes(logical))
             for source, type_, kind, target, logical, _ in self.database.fetch(statement, bound)
         ]
+
+
+def _padded(term: Term) -> Term:
+    """The term with as many intervals as the next power of two: each number of them has its own statement."""
+    if not term.values or not isinstance(term.values[0], Interval):
+        return term
+    size = 1 << (len(term.values) - 1).bit_length()
+    return Term(term.filter, (*term.values, *[term.values[-1]] * (size - len(term.values))))
 
 
 def _filtered(search: Search, view: View) -> Rows:

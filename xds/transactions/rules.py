@@ -197,7 +197,8 @@ RULES: Final[Mapping[str, Rule]] = {
         Code.REGISTRY_ERROR,
     ),
     "node-read-only": Rule(
-        "This node takes nothing in for now (node.read_only), as when its data is moved: send it again later.",
+        "This node takes nothing in for now (node.read_only), as when its data is moved:"
+        " send it again later.",
         "this node's own",
         Code.REGISTRY_BUSY,
         Code.REPOSITORY_BUSY,
