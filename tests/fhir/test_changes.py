@@ -751,3 +751,24 @@ def test_a_set_that_only_refers_to_it_goes_too(here: Node) -> None:
     (reference_set,) = published(here, other)
     assert ask(here, "DELETE", path).status == 204
     assert ask(here, "GET", reference_set).status == 404
+
+
+@pytest.mark.parametrize(("if_match", "status"), [('W/"1"', 204), ("*", 204), ('W/"7"', 412)])
+def test_a_removal_of_another_version_is_refused(here: Node, if_match: str, status: int) -> None:
+    """If-Match holds for DELETE too (RFC 9110, 13.1.1)."""
+    path = new(here)
+    answer = ask(here, "DELETE", path, If_Match=if_match)
+    assert answer.status == status
+    assert ask(here, "GET", path).status == (404 if status == 204 else 200)
+
+
+def test_a_later_page_counts_for_itself(here: Node) -> None:
+    """What a cursor does not hold, it cannot tell to somebody who may see less."""
+    paths = [new(here, title.encode()) for title in ("one", "two", "three")]
+    ids = ",".join(path.rpartition("/")[2] for path in paths)
+    first = got(here, f"DocumentReference?_id={ids}&_count=1")
+    assert first["total"] == 3
+    (following,) = [each["url"] for each in first["link"] if each["relation"] == "next"]
+    assert ask(here, "DELETE", paths[0]).status == 204
+    second = got(here, following.partition("/fhir/")[2])
+    assert (second["total"], len(second["entry"])) == (2, 1)
