@@ -663,25 +663,40 @@ class _Live:
 
 
 class _Ready:
-    """The process can work: its database and the store answer, and there is room to stage a document."""
+    """The process can work: its database and the store answer, and there is room to stage a document.
+
+    Else 503, with a line for each that does not: its name and the kind of error, never an address or a path.
+    """
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        self._needed = {"database": self._ask_database, "staging": self._stage, "documents": self._ask_store}
+
+    def _ask_database(self) -> None:
+        with self._node.database.read() as connection:
+            connection.execute(text("SELECT 1 FROM patient LIMIT 1"))
+
+    def _stage(self) -> None:
+        store = self._node.repository.store
+        store.staging.create().discard()
+        if not store.has_room(self._node.limits.document_bytes):
+            raise OSError(errno.ENOSPC, "less than one document of limits.document_bytes")
+
+    def _ask_store(self) -> None:
+        self._node.repository.store.check()
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         resp.content_type = "text/plain"
-        try:
-            with self._node.database.read() as connection:
-                connection.execute(text("SELECT 1 FROM patient LIMIT 1"))
-            store = self._node.repository.store
-            store.staging.create().discard()
-            store.check()
-            if not store.has_room(self._node.limits.document_bytes):
-                raise OSError(errno.ENOSPC, "less than one document of limits.document_bytes")
-        except Exception as error:
-            log.error("not ready: %s", no_room(error) or type(error).__name__)
+        failing = []
+        for name, ask in self._needed.items():
+            try:
+                ask()
+            except Exception as error:
+                failing.append(f"{name} {no_room(error) or type(error).__name__}")
+        if failing:
+            log.error("not ready: %s", ", ".join(failing))
             resp.status = 503
-            resp.text = "not ready\n"
+            resp.text = "".join(f"{line}\n" for line in ("not ready", *failing))
             return
         # A community that is away makes no node unable to work: what others have is still to be had from it.
         gateways = self._node.gateway.gateways if self._node.gateway else ()

@@ -138,7 +138,7 @@ def test_a_disk_that_fills_up_while_a_document_arrives_is_the_nodes_fault(disk: 
         assert node.is_ready()
         filler = fill(small)
         assert not node.is_ready()
-        assert "not ready: ENOSPC" in node.log.read_text()
+        assert "not ready: staging ENOSPC" in node.log.read_text()
         before = counts(node)
         assert send(node, m.mtom([m.Document()])).fault.code == f"{{{SOAP12}}}Receiver"
         assert before == counts(node)

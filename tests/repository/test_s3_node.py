@@ -345,7 +345,7 @@ def test_readiness_follows_the_server(rig: Rig) -> None:
     _wait(lambda: _is_ready(rig.node))
     rig.proxy.down()
     _wait(lambda: not _is_ready(rig.node))
-    assert "ERROR xds not ready: StoreBusy" in rig.node.log.read_text()
+    assert "ERROR xds not ready: documents StoreBusy" in rig.node.log.read_text()
     rig.proxy.listen()
     _wait(lambda: _is_ready(rig.node))
 

@@ -230,7 +230,8 @@ def test_a_node_whose_server_is_away_is_not_ready_and_refuses(own: postgres.Clus
     assert app.simulate_get("/health/ready").status_code == 200
     own.stop()
     assert app.simulate_get("/health/live").status_code == 200
-    assert app.simulate_get("/health/ready").status_code == 503
+    answer = app.simulate_get("/health/ready")
+    assert (answer.status_code, answer.text) == (503, "not ready\ndatabase OperationalError\n")
     for attempt in (lambda: database.fetch(ONE, {}), lambda: _write(database, "SELECT 1")):
         with pytest.raises(OperationalError) as caught:
             attempt()
