@@ -21,6 +21,7 @@ from tests.nodes import free_port
 
 _UNPACKED = Path(__file__).parent.parent / ".venv" / "nginx" / "usr" / "sbin" / "nginx"
 _CONFIGURATION = """
+{user}
 daemon off;
 worker_processes 1;
 pid {folder}/nginx.pid;
@@ -67,7 +68,8 @@ def balancer(folder: Path, ports: Sequence[int]) -> Iterator[int]:
     folder.mkdir()
     configuration = folder / "nginx.conf"
     nodes = "\n        ".join(f"server 127.0.0.1:{each} max_fails=0;" for each in ports)
-    configuration.write_text(_CONFIGURATION.format(folder=folder, nodes=nodes, port=port))
+    user = "user root;" if os.geteuid() == 0 else ""  # else "nobody" would keep bodies in our folder
+    configuration.write_text(_CONFIGURATION.format(user=user, folder=folder, nodes=nodes, port=port))
     with (folder / "out").open("wb") as out:
         process = subprocess.Popen(
             [program, "-c", str(configuration), "-p", str(folder)], stdout=out, stderr=out

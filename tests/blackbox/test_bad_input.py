@@ -34,6 +34,9 @@ ELSEWHERE = {
     Code.REPOSITORY_ERROR: ("the bytes are damaged", "test_bad_input.py"),
     Code.REGISTRY_OUT_OF_RESOURCES: ("the disk is full", "test_full_disk.py"),
     Code.REPOSITORY_OUT_OF_RESOURCES: ("the disk is full", "test_full_disk.py"),
+    Code.FHIR_DOCUMENT_NOT_SUPPORTED: ("only over FHIR", "../fhir/test_publish.py"),
+    Code.INVALID_DOCUMENT_CONTENT: ("only over FHIR", "../fhir/test_publish.py"),
+    Code.EXTRA_METADATA_NOT_SAVED: ("only over FHIR", "../fhir/test_publish.py"),
 }
 
 _CODES = re.compile("|".join(Code).encode())

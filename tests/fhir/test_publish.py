@@ -468,6 +468,20 @@ def test_warnings_are_said_too(here: Node) -> None:
     assert validated(here, "DocumentReference", resource) == [("warning", "informational", "mhd-not-saved")]
 
 
+def test_codes_that_only_fhir_meets_stand_beside_fhirs_own(here: Node) -> None:
+    """In details.coding, as those of XDS do (MHD 3.65.4.1.3, 3.106)."""
+    change, _ = WRONG["a FHIR document"]
+    kept = simple(custodian={"display": "Arkivet"})
+    answers = {
+        "FHIRDocumentNotSupported": refused_cda(here, PLAIN, **change),
+        "InvalidDocumentContent": refused_cda(here, b"%PDF-1.4"),
+        "XDSExtraMetadataNotSaved": ask(here, "POST", "DocumentReference/$validate", kept, JSON, Accept=JSON),
+    }
+    for code, answer in answers.items():
+        (issue,) = resource_of(answer)["issue"]
+        assert [each["code"] for each in issue["details"]["coding"]] == [code]
+
+
 def test_what_is_not_r4_is_said_with_its_place(here: Node) -> None:
     """As in any answer, but with 200."""
     assert validated(here, "DocumentReference", simple(author=[])) == [

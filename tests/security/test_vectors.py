@@ -269,7 +269,8 @@ def check_http(vector: Vector, reply: Reply) -> None:
     challenges = reply.headers.get_all("WWW-Authenticate") or []
     told = json.loads(reply.body)
     if vector.is_good:
-        assert (reply.status, challenges) == (404, []), vector
+        # Past the gate, a search that names no patient.
+        assert (reply.status, challenges, told["issue"][0]["code"]) == (400, [], "required"), vector
         return
     scope = vector["answer"] == "insufficient_scope"
     assert reply.status == (403 if scope else 401), vector

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from xds.store.database import Compiled, Database
 from xds.store.schema import maintenance
-from xds.store.trouble import DatabaseBusy
+from xds.store.trouble import DatabaseBusy, is_busy, nothing_written
 
 
 @pytest.fixture
@@ -80,3 +81,16 @@ def test_a_writer_does_not_wait_for_ever(database: Database, monkeypatch: pytest
             raise AssertionError("it is not our turn")
     with database.write() as connection:
         connection.execute(insert(maintenance), {"name": "a", "value": "b"})
+
+
+def test_another_program_that_writes_leaves_us_certain_that_we_did_not(database: Database) -> None:
+    """Bytes put beside the database may go at once: SQLite has said "locked" before it wrote."""
+    with sqlite3.connect(database.url.database, isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(OperationalError) as caught, database.write() as connection:
+            connection.exec_driver_sql("PRAGMA busy_timeout=1")
+            connection.execute(insert(maintenance), {"name": "a", "value": "b"})
+        other.execute("ROLLBACK")
+    other.close()
+    assert is_busy(caught.value)
+    assert nothing_written(caught.value)

@@ -67,7 +67,11 @@ def nothing_written(error: BaseException) -> bool:
     """Whether it is certain that there was no commit, for what was put beside the database to go at once."""
     if isinstance(error, DatabaseBusy | StoreBusy) or no_room(error):
         return True
-    return isinstance(error, OperationalError) and (_sqlstate(error) or "") in (*_BROKEN_OFF, _LOCK)
+    if not isinstance(error, OperationalError):
+        return False
+    state = _sqlstate(error)
+    # SQLite says "locked" before it begins, or of a COMMIT that it did not do and that is rolled back.
+    return is_busy(error) if state is None else state in (*_BROKEN_OFF, _LOCK)
 
 
 def was_broken_off(error: DBAPIError) -> bool:
