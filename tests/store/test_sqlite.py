@@ -7,6 +7,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from sqlalchemy.exc import OperationalError
 
 from xds.store.database import Compiled, Database
 from xds.store.schema import maintenance
+from xds.store.sqlite import _PRAGMAS
 from xds.store.trouble import DatabaseBusy, is_busy, nothing_written
 
 
@@ -83,14 +85,17 @@ def test_a_writer_does_not_wait_for_ever(database: Database, monkeypatch: pytest
         connection.execute(insert(maintenance), {"name": "a", "value": "b"})
 
 
-def test_another_program_that_writes_leaves_us_certain_that_we_did_not(database: Database) -> None:
+def test_another_program_that_writes_leaves_us_certain_that_we_did_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Bytes put beside the database may go at once: SQLite has said "locked" before it wrote."""
-    with sqlite3.connect(database.url.database, isolation_level=None) as other:
+    monkeypatch.setattr("xds.store.sqlite._PRAGMAS", (*_PRAGMAS, "busy_timeout=50"))
+    database = Database(f"sqlite:///{tmp_path}/xds.db")
+    database.migrate()
+    with closing(sqlite3.connect(tmp_path / "xds.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(OperationalError) as caught, database.write() as connection:
-            connection.exec_driver_sql("PRAGMA busy_timeout=1")
-            connection.execute(insert(maintenance), {"name": "a", "value": "b"})
-        other.execute("ROLLBACK")
-    other.close()
+        with pytest.raises(OperationalError) as caught, database.write():
+            raise AssertionError("somebody else writes")
+    database.close()
     assert is_busy(caught.value)
     assert nothing_written(caught.value)
