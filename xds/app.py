@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import falcon
-from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from xds import transactions
@@ -670,20 +669,17 @@ class _Ready:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._needed = {"database": self._ask_database, "staging": self._stage, "documents": self._ask_store}
-
-    def _ask_database(self) -> None:
-        with self._node.database.read() as connection:
-            connection.execute(text("SELECT 1 FROM patient LIMIT 1"))
+        self._needed = {
+            "database": node.database.check,
+            "staging": self._stage,
+            "documents": node.repository.store.check,
+        }
 
     def _stage(self) -> None:
         store = self._node.repository.store
         store.staging.create().discard()
         if not store.has_room(self._node.limits.document_bytes):
             raise OSError(errno.ENOSPC, "less than one document of limits.document_bytes")
-
-    def _ask_store(self) -> None:
-        self._node.repository.store.check()
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         resp.content_type = "text/plain"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -18,7 +19,7 @@ from xds.app import create_app
 from xds.config import load
 from xds.store.database import Compiled, Database
 from xds.store.schema import maintenance
-from xds.store.trouble import DatabaseBusy, is_busy, no_room
+from xds.store.trouble import DatabaseBusy, is_busy, no_room, nothing_written
 
 pytestmark = pytest.mark.parametrize("engine", ["postgresql"], indirect=True, scope="session")
 
@@ -240,6 +241,60 @@ def test_a_node_whose_server_is_away_is_not_ready_and_refuses(own: postgres.Clus
     assert app.simulate_get("/health/ready").status_code == 200
     assert database.fetch(ONE, {}) == [(1,)]
     database.close()
+
+
+def test_a_server_that_takes_no_writes_is_busy_and_left(own: postgres.Cluster, tmp_path: Path) -> None:
+    """SQLSTATE 25006: a primary that became a standby, or was made read-only; well again by itself."""
+    database = Database(own.url)
+    app = TestClient(create_app(load(None, settings(tmp_path, XDS_STORE__DATABASE=own.url))))
+    pooled = _backends(database)
+    with psycopg.connect(f"{own.address}/postgres", autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET default_transaction_read_only = on")
+        connection.execute("SELECT pg_reload_conf()")
+        _wait(lambda: app.simulate_get("/health/ready").status_code == 503)
+        answer = app.simulate_get("/health/ready")
+        assert answer.text == "not ready\ndatabase DatabaseBusy\n"
+        for write in (_append, _run, _execute):
+            with pytest.raises(OperationalError) as caught:
+                write(database)
+            assert is_busy(caught.value)
+            assert nothing_written(caught.value)
+        assert database.fetch(ONE, {}) == [(1,)]
+        connection.execute("ALTER SYSTEM RESET default_transaction_read_only")
+        connection.execute("SELECT pg_reload_conf()")
+        _wait(lambda: app.simulate_get("/health/ready").status_code == 200)
+    assert _backends(database).isdisjoint(pooled)
+    _execute(database)
+    database.close()
+
+
+INSERT = Compiled("INSERT INTO maintenance (name, value) VALUES ('a', 'b')", (), {})
+
+
+def _append(database: Database) -> None:
+    with database.append() as run:
+        run(INSERT, {})
+
+
+def _run(database: Database) -> None:
+    database.transact(lambda connection: database.run(connection, INSERT, {}))
+
+
+def _execute(database: Database) -> None:
+    database.transact(lambda connection: connection.exec_driver_sql(INSERT.text))
+
+
+def _backends(database: Database) -> set[int]:
+    """The server's processes behind the connections for writing: one, when nobody else writes."""
+    with database.write() as connection:
+        return {int(connection.scalar(text("SELECT pg_backend_pid()")))}
+
+
+def _wait(until: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not until():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_a_server_without_a_connection_to_spare_is_busy(own: postgres.Cluster) -> None:

@@ -19,7 +19,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import URL, BindParameter, Connection, Engine, Executable, UpdateBase, make_url
+from sqlalchemy import URL, BindParameter, Connection, Engine, Executable, UpdateBase, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
@@ -50,8 +50,8 @@ class Kind(Protocol):
         """Connections for write transactions."""
 
     @property
-    def error(self) -> type[Exception]:
-        """The driver's OperationalError."""
+    def error(self) -> type[Exception] | tuple[type[Exception], ...]:
+        """The driver's OperationalError, and what else counts as one."""
 
     def fetch(self, text: str, values: tuple[Any, ...]) -> list[Any]:
         """All rows of one statement, straight from the driver. Raises OperationalError as SQLAlchemy does."""
@@ -64,6 +64,12 @@ class Kind(Protocol):
 
     def migration(self) -> AbstractContextManager[Connection]:
         """A transaction in which this process is the only one that migrates."""
+
+    def leave(self, connection: Connection, error: BaseException) -> None:
+        """Give a connection up that will never do, after an error of it."""
+
+    def check(self, connection: Connection) -> None:
+        """Whether writing is possible at all, by a look that costs little. Raises DatabaseBusy."""
 
     def exists(self) -> bool:
         """Whether there is a database to look into; asking makes none."""
@@ -182,6 +188,7 @@ class Database:
             )
             return cursor.fetchall() if cursor.description else []
         except self._kind.error as error:
+            self._kind.leave(connection, error)
             raise OperationalError(compiled.text, None, error) from error
 
     @contextmanager
@@ -221,6 +228,12 @@ class Database:
             time.sleep(random.uniform(0, _PAUSE))
         with self.write() as connection:
             return work(connection)
+
+    def check(self) -> None:
+        """Whether it answers, is a registry and can be written to; raises DatabaseBusy and DBAPIError."""
+        with self.read() as connection:
+            connection.execute(text("SELECT 1 FROM patient LIMIT 1"))
+            self._kind.check(connection)
 
     def migrate(self) -> None:
         """Bring the schema to this version; all or nothing, safe to call from several processes."""

@@ -13,11 +13,12 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from typing import Any, Final
 
 import psycopg
-from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, text
 from sqlalchemy.dialects.postgresql.psycopg import PGCompiler_psycopg
 from sqlalchemy.exc import IntegrityError, InvalidatePoolError, OperationalError, ProgrammingError
 
 from xds.errors import SettingsError
+from xds.store.trouble import DatabaseBusy
 
 #: How long anybody waits: for a free connection, for a lock, and for one statement.
 _WAIT_SECONDS: Final = 30
@@ -40,6 +41,12 @@ _NETWORK: Final = {
     "tcp_user_timeout": _WAIT_SECONDS * 1000,
 }
 
+#: What a server says that is a standby now, or that somebody has made read-only: another may take writes.
+_ReadOnly: Final = psycopg.errors.ReadOnlySqlTransaction
+_WRITABLE: Final = (
+    "SELECT NOT pg_is_in_recovery() AND NOT current_setting('default_transaction_read_only')::boolean"
+)
+
 _VERSION_TABLE: Final = (
     "CREATE TABLE IF NOT EXISTS alembic_version"
     " (version_num varchar(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
@@ -61,7 +68,7 @@ class _Compiler(PGCompiler_psycopg):
 class Postgresql:
     """A server, with at most `connections` for reading and as many for writing."""
 
-    error = psycopg.OperationalError
+    error = (psycopg.OperationalError, _ReadOnly)
 
     def __init__(self, url: URL, connections: int) -> None:
         if url.get_driver_name() != "psycopg":
@@ -114,8 +121,8 @@ class Postgresql:
         try:
             yield run
             raw.commit()
-        except psycopg.OperationalError as error:
-            if broken := bool(raw.closed):
+        except self.error as error:
+            if broken := bool(raw.closed) or isinstance(error, _ReadOnly):
                 pooled.invalidate()
             raise OperationalError(text, None, error, connection_invalidated=broken) from error
         finally:
@@ -138,6 +145,16 @@ class Postgresql:
             connection.execute(text("LOCK TABLE alembic_version IN SHARE ROW EXCLUSIVE MODE"))
             connection.execute(text("SET LOCAL statement_timeout = 0"))  # an index takes as long as it takes
             yield connection
+
+    def leave(self, connection: Connection, error: BaseException) -> None:
+        """Give a connection up whose server takes no writes."""
+        if isinstance(error, _ReadOnly):
+            connection.invalidate(error)
+
+    def check(self, connection: Connection) -> None:
+        """Raises DatabaseBusy while the server takes nothing in: a standby, or one made read-only."""
+        if connection.scalar(text(_WRITABLE)) is not True:
+            raise DatabaseBusy("the database is read-only")
 
     def exists(self) -> bool:
         """Always: looking into a database makes none."""
@@ -166,7 +183,15 @@ def _engine(url: URL, connections: int, **options: Any) -> Engine:
     )
     engine.dialect.statement_compiler = _Compiler
     event.listen(engine, "checkout", _check)
+    event.listen(engine, "handle_error", _told_read_only)
     return engine
+
+
+def _told_read_only(context: ExceptionContext) -> None:
+    """Leave a server that takes no writes, so that the next connection may find the one that does."""
+    if isinstance(context.original_exception, _ReadOnly):
+        context.is_disconnect = True
+        raise OperationalError(context.statement, None, context.original_exception)
 
 
 def _check(raw: psycopg.Connection[Any], record: Any, pooled: Any) -> None:

@@ -128,6 +128,12 @@ class Sqlite:
             finally:
                 raw.execute("PRAGMA foreign_keys=ON")
 
+    def leave(self, connection: Connection, error: BaseException) -> None:
+        """There is no other server to go to."""
+
+    def check(self, connection: Connection) -> None:
+        """Nothing more: whether there is room is asked of the disk."""
+
     def exists(self) -> bool:
         """Whether the file is there."""
         return self.path.exists()

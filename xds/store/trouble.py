@@ -24,9 +24,11 @@ _DISK_FULL: Final = "53100"
 _BROKEN_OFF: Final = ("40001", "40P01", "23505")
 #: lock_not_available: a lock was not to be had in time.
 _LOCK: Final = "55P03"
+#: read_only_sql_transaction: a standby, or a server that somebody made read-only.
+_READ_ONLY: Final = "25006"
 #: Of SQLSTATEs the beginnings: no connection, broken off, out of memory or connections, a lock not to be had
-#: in time, a statement that took too long, the server going down or coming up.
-_BUSY: Final = ("08", *_BROKEN_OFF, "53200", "53300", _LOCK, "57")
+#: in time, no writing here, a statement that took too long, the server going down or coming up.
+_BUSY: Final = ("08", *_BROKEN_OFF, "53200", "53300", _LOCK, _READ_ONLY, "57")
 
 
 class DatabaseBusy(XdsError):
@@ -71,7 +73,7 @@ def nothing_written(error: BaseException) -> bool:
         return False
     state = _sqlstate(error)
     # SQLite says "locked" before it begins, or of a COMMIT that it did not do and that is rolled back.
-    return is_busy(error) if state is None else state in (*_BROKEN_OFF, _LOCK)
+    return is_busy(error) if state is None else state in (*_BROKEN_OFF, _LOCK, _READ_ONLY)
 
 
 def was_broken_off(error: DBAPIError) -> bool:
