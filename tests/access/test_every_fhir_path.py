@@ -349,7 +349,9 @@ def test_what_is_hidden_might_as_well_not_be_there(case: Hidden, walk: FhirWalk)
     """
     record, who = Record(case.patient, case.code), case.who(walk.service)
     walk.file(record, record.open)
-    calls = all_calls(record)
+    # Half of the questions in each case, the other half in the next: together they ask all, twice and more.
+    turn = HIDING.index(case) % 2
+    calls = [each for which, each in enumerate(all_calls(record)) if which % 2 == turn or each.body]
     seeing = f.saml(walk.service, "personnel", case.patient, purpose="ETREAT")
     # Whoever sees it asks a part of this, which has every route.
     harmless = list(dict.fromkeys((*searches(record), *reads(record))))
@@ -361,7 +363,7 @@ def test_what_is_hidden_might_as_well_not_be_there(case: Hidden, walk: FhirWalk)
     assert _differing(before, after) == []
     assert not any(SECRET.encode() in body for _, _, body in after.values())
     # An open record answers the open questions, so it was no walk along walls.
-    assert sum(status == 200 for status, _, _ in before.values()) > 100
+    assert sum(status == 200 for status, _, _ in before.values()) > 50
     seen_after = walk.over_fhir(seeing, harmless)
     changed = {name.split()[1].partition("?")[0] for name in seen if seen[name] != seen_after[name]}
     assert changed == {"DocumentReference", "DocumentReference/{id}", "DocumentReference/_search"} | {

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 def test_restarts_under_load_lose_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     """Every document is found and fetched from both nodes, and every answer is on record."""
-    seen = soak.run(tmp_path, 18)
+    seen = soak.run(tmp_path, 9)
     print(seen)
     assert soak.failures(seen) == []
     assert seen.restarts == 6
