@@ -9,15 +9,12 @@ process PID (pytest) is gone or says so. Without the packages tests are skipped,
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import itertools
 import os
-import secrets
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -27,16 +24,16 @@ import psutil
 import pytest
 import urllib3
 
+from tests.keeper import Kept
 from tests.nodes import free_port
 
 #: Where the controlling pytest process tells its workers to find, or to start, the cluster.
-FOLDER = "XDS_TEST_CEPH"
+KEPT = Kept("tests.ceph", "XDS_TEST_CEPH", "port")
 MISSING = "S3 of Ceph is NOT TESTED: no radosgw (Debian: run .ci/ceph, which unpacks it and installs nothing)"
 ACCESS_KEY, SECRET_KEY = "key", "secret"
 
 _UNPACKED = Path(__file__).parent.parent / ".venv/ceph"
 _numbers = itertools.count()
-_keepers: list[subprocess.Popen[bytes]] = []  # held, so that nobody warns that they still run
 
 _CONFIGURATION = """\
 [global]
@@ -102,51 +99,13 @@ def root() -> Path | None:
     return Path("/") if all(map(shutil.which, ("radosgw", "ceph-mon", "ceph-osd"))) else None
 
 
-def configure(config: pytest.Config) -> None:
-    """In the process that controls the run: name a folder for a cluster that may be needed."""
-    if not hasattr(config, "workerinput"):
-        name = f"xds-ceph-{os.getpid()}-{secrets.token_hex(4)}"
-        os.environ[FOLDER] = f"{Path(tempfile.gettempdir(), name)}:{os.getpid()}"
-
-
-def unconfigure(config: pytest.Config) -> None:
-    """End the cluster, when one was started."""
-    if hasattr(config, "workerinput") or FOLDER not in os.environ:
-        return
-    folder = Path(os.environ.pop(FOLDER).rpartition(":")[0])
-    with contextlib.suppress(FileNotFoundError):
-        keeper = psutil.Process(int((folder / "keeper").read_text()))
-        with contextlib.suppress(psutil.NoSuchProcess):
-            keeper.terminate()
-            keeper.wait(20)
-    shutil.rmtree(folder, ignore_errors=True)
-
-
 def running() -> Path:
     """The folder of the running cluster, which whoever is first starts; skips where there is no Ceph."""
     if root() is None:
         if os.environ.get("CI") == "true":
             pytest.fail(MISSING)
         pytest.skip(MISSING)
-    name, _, owner = os.environ[FOLDER].rpartition(":")
-    folder = Path(name)
-    folder.mkdir(mode=0o700, exist_ok=True)
-    with open(folder / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "port").exists():
-            with open(folder / "log", "wb") as log:
-                keeper = subprocess.Popen(
-                    [sys.executable, "-m", "tests.ceph", name, owner],
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                )
-            _keepers.append(keeper)
-            while not (folder / "port").exists():
-                if keeper.poll() is not None:
-                    raise AssertionError((folder / "log").read_text(errors="replace"))
-                time.sleep(0.02)
-    return folder
+    return KEPT.running()
 
 
 def endpoint() -> str:

@@ -23,14 +23,14 @@ settings.load_profile("untimed")
 
 def pytest_configure(config: pytest.Config) -> None:
     """tests/postgres.py says how tests come to run on both engines; tests/ceph.py has S3."""
-    postgres.configure(config)
-    ceph.configure(config)
+    postgres.KEPT.configure(config)
+    ceph.KEPT.configure(config)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Nothing that a test started stays behind."""
-    postgres.unconfigure(config)
-    ceph.unconfigure(config)
+    postgres.KEPT.unconfigure(config)
+    ceph.KEPT.unconfigure(config)
 
 
 @pytest.fixture(scope="session", params=ENGINES)

@@ -14,12 +14,10 @@ cluster is never touched. Nothing is synced to disk.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import itertools
 import os
 import pwd
 import re
-import secrets
 import shutil
 import signal
 import subprocess
@@ -34,12 +32,13 @@ import psutil
 import psycopg
 import pytest
 
+from tests.keeper import Kept
 from tests.nodes import free_port
 from xds.store.database import Database
 from xds.store.schema import metadata
 
 #: Where the controlling pytest process tells its workers to find, or to start, the cluster.
-FOLDER = "XDS_TEST_POSTGRESQL"
+KEPT = Kept("tests.postgres", "XDS_TEST_POSTGRESQL", "address")
 MISSING = "PostgreSQL is NOT TESTED: no server binaries (Debian: apt-get install postgresql)"
 
 _TEMPLATE = "xds_template"
@@ -56,7 +55,6 @@ _SETTINGS = {
     "log_checkpoints": "off",
 }
 _numbers = itertools.count()
-_keepers: list[subprocess.Popen[bytes]] = []  # held, so that nobody warns that they still run
 
 
 def binaries() -> Path | None:
@@ -64,26 +62,6 @@ def binaries() -> Path | None:
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[4]))
     there = found[-1] if found else shutil.which("initdb")
     return Path(there).resolve().parent if there else None
-
-
-def configure(config: pytest.Config) -> None:
-    """In the process that controls the run: name a folder for a cluster that may be needed."""
-    if not hasattr(config, "workerinput"):
-        name = f"xds-postgresql-{os.getpid()}-{secrets.token_hex(4)}"
-        os.environ[FOLDER] = f"{Path(tempfile.gettempdir(), name)}:{os.getpid()}"
-
-
-def unconfigure(config: pytest.Config) -> None:
-    """End the cluster, when one was started."""
-    if hasattr(config, "workerinput") or FOLDER not in os.environ:
-        return
-    folder = Path(os.environ.pop(FOLDER).rpartition(":")[0])
-    with contextlib.suppress(FileNotFoundError):
-        keeper = psutil.Process(int((folder / "keeper").read_text()))
-        with contextlib.suppress(psutil.NoSuchProcess):
-            keeper.terminate()
-            keeper.wait(20)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def new_database(*, template: str = _TEMPLATE) -> str:
@@ -117,25 +95,7 @@ def _url(address: str, name: str) -> str:
 def _running() -> str:
     """The cluster's address as libpq writes it; started by whoever is first."""
     _need()
-    folder, _, owner = os.environ[FOLDER].rpartition(":")
-    address = Path(folder, "address")
-    Path(folder).mkdir(mode=0o700, exist_ok=True)
-    with open(Path(folder, "lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not address.exists():
-            with open(Path(folder, "log"), "wb") as log:
-                keeper = subprocess.Popen(
-                    [sys.executable, "-m", "tests.postgres", folder, owner],
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                )
-            _keepers.append(keeper)
-            while not address.exists():
-                if keeper.poll() is not None:
-                    raise AssertionError(Path(folder, "log").read_text(errors="replace"))
-                time.sleep(0.02)
-    return address.read_text()
+    return (KEPT.running() / "address").read_text()
 
 
 def _need() -> None:
