@@ -20,7 +20,7 @@ from xds.access.policy import Action
 from xds.audit.trail import Trail
 from xds.errors import RegistryError
 from xds.fhir import bundles, document_references
-from xds.fhir.document_references import about_one, by_id, check_id, named_patient, not_there
+from xds.fhir.document_references import about_one, by_id, checked_id, named_patient, not_there
 from xds.fhir.interaction import Answer, Interaction, Request
 from xds.fhir.mapping import resource_id
 from xds.fhir.negotiation import Form, accepted, form_of, unaccepted
@@ -43,11 +43,6 @@ _HEADERS: Final = {
     "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:",
 }
 _RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII | re.IGNORECASE)
-
-
-def _checked_id(node: Node, request: Request) -> Request:
-    check_id(request.ids[0])
-    return request
 
 
 def retrieve(node: Node, request: Request, access: Access, trail: Trail) -> Answer:
@@ -237,7 +232,7 @@ INTERACTIONS: Final = (
         path="Binary/{id}",
         code="read",
         about=about_one,
-        read=_checked_id,
+        read=checked_id,
         asks=always(Action.READ_DOCUMENT),
         patient=named_patient,
         do=retrieve,

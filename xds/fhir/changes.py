@@ -23,7 +23,15 @@ from xds.audit.trail import Trail
 from xds.errors import DataTypeError, RegistryFailure, sender
 from xds.fhir import bundles, document_references
 from xds.fhir import datatypes as dt
-from xds.fhir.document_references import KIND, about_one, by_id, check_id, named_patient, not_there
+from xds.fhir.document_references import (
+    KIND,
+    about_one,
+    by_id,
+    check_id,
+    checked_id,
+    named_patient,
+    not_there,
+)
 from xds.fhir.interaction import Answer, Interaction, Json, Request
 from xds.fhir.outcomes import Issue, Refused, outcome
 from xds.fhir.provide import checked, located, new_unique_id
@@ -337,12 +345,6 @@ def _owned(children: Sequence[RegistryObject], own: str, letter: str) -> Sequenc
 # ---- ITI-62 and ITI-86
 
 
-def read_id(node: Node, request: Request) -> Request:
-    """The id of what goes."""
-    check_id(request.ids[0])
-    return request
-
-
 def remove(node: Node, request: Request, access: Access, trail: Trail) -> Answer:
     """Remove the metadata and the document, or neither."""
     obj, hit = _found(node, request.ids[0], access)
@@ -411,7 +413,7 @@ INTERACTIONS: Final = (
         path="DocumentReference/{id}",
         code="delete",
         about=about_one,
-        read=read_id,
+        read=checked_id,
         asks=always(Action.DELETE),
         patient=named_patient,
         do=remove,

@@ -6,8 +6,8 @@ Publishing, changing and removing them stand in provide.py, publish.py and chang
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 from xds.access.gate import Access
 from xds.access.policy import Action
@@ -194,7 +194,8 @@ def patient_of_search(node: Node, asked: bundles.Asked) -> str:
     return p.patient(number, test=node.registry.options.synthetic) if number else ""
 
 
-def _checked_id(node: Node, request: Request) -> Request:
+def checked_id(node: Node, request: Request) -> Request:
+    """A request by id, whose id may be that of a resource. Raises Refused."""
     check_id(request.ids[0])
     return request
 
@@ -211,35 +212,41 @@ def names_uuid(own: str) -> bool:
     return len(own) == 36 and len(digits) == 32 and set(digits) <= set("0123456789abcdef")
 
 
-def _interactions() -> Sequence[Interaction]:
-    found = [
+def found_and_read(
+    number: str,
+    kind: str,
+    read_search: Callable[[Node, Request], bundles.Asked],
+    search: Callable[[Node, Any, Access, Trail], Answer],
+    one: Callable[[Node, Any, Access, Trail], Answer],
+) -> tuple[Interaction, ...]:
+    """The interactions of a resource that is searched by GET and POST, and read by its id."""
+    return (
+        *(
+            Interaction(
+                number=number,
+                method=method,
+                path=path,
+                code="search-type",
+                about=query_text(bundles.NAMES[kind]),
+                read=read_search,
+                asks=always(Action.READ_LIST),
+                patient=patient_of_search,
+                do=search,
+            )
+            for method, path in (("GET", kind), ("POST", f"{kind}/_search"))
+        ),
         Interaction(
-            number="ITI-67",
-            method=method,
-            path=path,
-            code="search-type",
-            about=query_text(bundles.NAMES["DocumentReference"]),
-            read=read_search,
-            asks=always(Action.READ_LIST),
-            patient=patient_of_search,
-            do=search,
-        )
-        for method, path in (("GET", "DocumentReference"), ("POST", "DocumentReference/_search"))
-    ]
-    found.append(
-        Interaction(
-            number="ITI-67",
+            number=number,
             method="GET",
-            path="DocumentReference/{id}",
+            path=f"{kind}/{{id}}",
             code="read",
             about=about_one,
-            read=_checked_id,
+            read=checked_id,
             asks=always(Action.READ_LIST),
             patient=named_patient,
             do=one,
-        )
+        ),
     )
-    return found
 
 
-INTERACTIONS: Final = tuple(_interactions())
+INTERACTIONS: Final = found_and_read("ITI-67", "DocumentReference", read_search, search, one)

@@ -11,22 +11,18 @@ from dataclasses import replace
 from typing import Final
 
 from xds.access.gate import Access
-from xds.access.policy import Action
 from xds.audit.trail import Trail
 from xds.fhir import bundles, mapping
 from xds.fhir import parameters as p
 from xds.fhir.document_references import (
-    about_one,
     by_id,
     check_communities,
-    check_id,
-    named_patient,
+    found_and_read,
     not_there,
-    patient_of_search,
     seen,
     version_headers,
 )
-from xds.fhir.interaction import Answer, Interaction, Json, Request, query_text
+from xds.fhir.interaction import Answer, Json, Request
 from xds.fhir.mapping import FOLDER, LIST_TYPES, SUBMISSION_SET, Relation, resource_id
 from xds.fhir.outcomes import Issue, Refused
 from xds.fhir.parameters import Given, Parameter
@@ -37,7 +33,7 @@ from xds.registry.search import Search, Term
 from xds.registry.view import Visibility
 from xds.store import schema
 from xds.store.keys import uuid_urn
-from xds.transactions.transaction import Node, always
+from xds.transactions.transaction import Node
 
 _R4: Final = "http://hl7.org/fhir/SearchParameter/"
 _MHD: Final = "https://profiles.ihe.net/ITI/MHD/SearchParameter/"
@@ -193,35 +189,4 @@ def one(node: Node, request: Request, access: Access, trail: Trail) -> Answer:
     raise not_there()
 
 
-def _checked_id(node: Node, request: Request) -> Request:
-    check_id(request.ids[0])
-    return request
-
-
-INTERACTIONS: Final = (
-    *(
-        Interaction(
-            number="ITI-66",
-            method=method,
-            path=path,
-            code="search-type",
-            about=query_text(bundles.NAMES["List"]),
-            read=read_search,
-            asks=always(Action.READ_LIST),
-            patient=patient_of_search,
-            do=search,
-        )
-        for method, path in (("GET", "List"), ("POST", "List/_search"))
-    ),
-    Interaction(
-        number="ITI-66",
-        method="GET",
-        path="List/{id}",
-        code="read",
-        about=about_one,
-        read=_checked_id,
-        asks=always(Action.READ_LIST),
-        patient=named_patient,
-        do=one,
-    ),
-)
+INTERACTIONS: Final = found_and_read("ITI-66", "List", read_search, search, one)
