@@ -25,7 +25,7 @@ import pytest
 import urllib3
 
 from tests.keeper import Kept
-from tests.nodes import free_port
+from tests.ports import free_port
 
 #: Where the controlling pytest process tells its workers to find, or to start, the cluster.
 KEPT = Kept("tests.ceph", "XDS_TEST_CEPH", "port")

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests import ceph, postgres
+from tests import ceph, postgres, stores
 from tests.nodes import Node
 from xds.store.database import Database
 
-ENGINES = ("sqlite", "postgresql")
+ENGINES = ("postgresql",) if stores.GROWN else ("sqlite", "postgresql")
 
 # How long a property takes says how busy the machine is: no test is timed.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -25,6 +25,14 @@ def pytest_configure(config: pytest.Config) -> None:
     """tests/postgres.py says how tests come to run on both engines; tests/ceph.py has S3."""
     postgres.KEPT.configure(config)
     ceph.KEPT.configure(config)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is about the embedded stores in a run on the others."""
+    if stores.GROWN:
+        left_out = [item for item in items if item.get_closest_marker("embedded")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -67,20 +75,21 @@ def database_url(engine: str, tmp_path: Path, _emptied: Callable[[], str]) -> st
 @contextmanager
 def nodes(engine: str, folders: pytest.TempPathFactory) -> Iterator[Callable[..., Node]]:
     """Makes running nodes, settings as keywords, each with a database of its own; stops them at the end."""
-    made: list[Node] = []
+    made: list[tuple[Node, bool]] = []
 
     def make(**settings: object) -> Node:
-        if engine == "postgresql":
-            settings = {"store__database": postgres.new_database()} | settings
+        own = "store__database" not in settings
+        if own and engine == "postgresql" and not stores.GROWN:
+            settings["store__database"] = postgres.new_database()
         one = Node(folders.mktemp("node"), **settings)
-        made.append(one)
+        made.append((one, own))
         one.start()
         return one
 
     yield make
-    for one in made:
+    for one, own in made:
         one.stop()
-        if engine == "postgresql":
+        if own and one.database_url.startswith("postgresql"):
             postgres.drop_database(one.database_url)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.nodes import free_port
+from tests.ports import free_port
 
 _UNPACKED = Path(__file__).parent.parent / ".venv" / "nginx" / "usr" / "sbin" / "nginx"
 _CONFIGURATION = """

@@ -10,7 +10,6 @@ import contextlib
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,18 +18,14 @@ from pathlib import Path
 import psutil
 import urllib3
 
+from tests import stores
+from tests.ports import free_port
+
 REPOSITORY_ID = "2.16.578.1.12.4.5.100.1.1.2"
 
 
-def free_port() -> int:
-    """A port on 127.0.0.1 that nobody listened on a moment ago."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 class Node:
-    """`xds serve` for a test: open to everyone, data in `folder`, the embedded database if no other is given.
+    """`xds serve` for a test: open to everyone, on the run's stores (tests/stores.py) if no others are given.
 
     Settings are keyword arguments in lower case: `limits__document_bytes=1000` is XDS_LIMITS__DOCUMENT_BYTES.
     The node keeps its port and folder over `stop`, `kill` and `start`.
@@ -50,9 +45,8 @@ class Node:
             "patients__source": "open",
             "node__listen": f"127.0.0.1:{self.port}",
             "node__repository_unique_id": REPOSITORY_ID,
-            "store__database": f"sqlite:///{folder / 'xds.db'}",
-            "store__documents": f"file://{self.documents}",
         }
+        given |= stores.settings(folder, settings)
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("XDS_")}
         self.environment = inherited | {
             f"XDS_{key.upper()}": str(value) for key, value in (given | settings).items()

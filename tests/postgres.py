@@ -48,7 +48,7 @@ _SETTINGS = {
     "fsync": "off",
     "full_page_writes": "off",
     "synchronous_commit": "off",
-    "max_connections": "400",
+    "max_connections": "800",
     "shared_buffers": "64MB",
     "autovacuum": "off",
     "max_wal_size": "4GB",

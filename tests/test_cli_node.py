@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from tests import postgres
-from tests.nodes import Node, free_port
+from tests.nodes import Node
+from tests.ports import free_port
 from tests.test_tls import Authority, TlsNode
 
 TLS = {"tls__certificate": "{folder}/node.crt", "tls__key": "{folder}/node.key"}

@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from tests.nodes import Node, free_port
+from tests.nodes import Node
+from tests.ports import free_port
 
 DAY = datetime.timedelta(days=1)
 

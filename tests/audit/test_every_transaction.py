@@ -31,10 +31,12 @@ from tests.audit.profiles import problems
 from tests.audit.reading import text, texts
 from tests.audit.reading_log import OWN_CODES, Logged, digits, problems_of_chain, rows
 from tests.blackbox import messages as m
+from tests.blackbox.state import beneath, published
 from tests.blackbox.wire import FAILURE, PARTIAL, SUCCESS, Reply, Request, send
 from tests.conftest import nodes
 from tests.gateway.region import query, urn
-from tests.nodes import Node, free_port
+from tests.nodes import Node
+from tests.ports import free_port
 from tests.transactions.feed import OURS, Mllp, new_id, pid, v2, v2_id
 from tests.transactions.test_iti44 import ADDED, HL7, RESOLVED, REVISED, ii, message
 from xds.demo.keys import AUDIENCE, issuer
@@ -1151,10 +1153,10 @@ def test_documents_of_which_some_are_there(transaction: str, world: World) -> No
 
 
 def _damage(world: World, document: m.Document) -> None:
-    for path in (world.node.documents / "documents").rglob("*"):
-        if path.is_file() and path.read_bytes() == document.content:
-            path.chmod(0o600)
-            path.write_bytes(b"x" * len(document.content))
+    under = beneath(world.node)
+    for key in sorted(published(world.node)):
+        if under.read(key) == document.content:
+            under.plant(key, b"x" * len(document.content))
 
 
 @retrievals

@@ -42,7 +42,8 @@ from tests.gateway.region import (
     retrieve,
     urn,
 )
-from tests.nodes import Node, free_port
+from tests.nodes import Node
+from tests.ports import free_port
 from xds.audit.event import Node as Own
 from xds.audit.event import entry, whole
 from xds.audit.facts import Asked, Context, Deed, Document, Query

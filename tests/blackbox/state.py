@@ -1,4 +1,4 @@
-"""What a node has stored, seen from beside it: rows of its tables and files of its folder.
+"""What a node has stored, seen from beside it: rows of its tables, its documents, and files of its folder.
 
 The tests of this folder use it to prove that nothing was stored, or that nothing is half there.
 """
@@ -9,6 +9,8 @@ from pathlib import Path
 
 from sqlalchemy import NullPool, create_engine
 
+from tests import stores
+from tests.beneath import Beneath
 from tests.nodes import Node
 from xds.store.schema import metadata
 
@@ -23,7 +25,7 @@ def rows(node: Node, statement: str) -> list[tuple[object, ...]]:
 
 
 def counts(node: Node) -> dict[str, int]:
-    """Rows of every one of TABLES, and files of documents/, staging/ and replies/."""
+    """Rows of every one of TABLES, documents, and files of staging/ and replies/."""
     each = (f"SELECT '{name}', count(*) FROM {name}" for name in TABLES)
     found = {str(name): int(str(number)) for name, number in rows(node, " UNION ALL ".join(each))}
     return found | {
@@ -33,10 +35,14 @@ def counts(node: Node) -> dict[str, int]:
     }
 
 
-def published(node: Node) -> dict[str, Path]:
-    """The files of documents/, by key."""
-    folder = node.documents / "documents"
-    return {each.relative_to(folder).as_posix(): each for each in folder.rglob("*") if each.is_file()}
+def beneath(node: Node) -> Beneath:
+    """Its documents, past it."""
+    return stores.beneath(node.environment, node.documents)
+
+
+def published(node: Node) -> set[str]:
+    """The keys of its documents."""
+    return set(beneath(node).keys())
 
 
 def staged(node: Node) -> list[Path]:

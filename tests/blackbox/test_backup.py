@@ -73,6 +73,7 @@ def fetched(node: Node, unique_id: str) -> bytes:
     return send(node, m.mtom_retrieve(unique_id)).documents()[unique_id]
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("kind", HEADINGS)
 def test_the_commands_of_the_page_restore_the_node_on_an_empty_machine(kind: str, tmp_path: Path) -> None:
     """All that was acknowledged before the backup, byte by byte; the log verifies."""

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from lxml import etree
 from tests.blackbox import bad, bad_registry
 from tests.blackbox import messages as m
 from tests.blackbox.bad import LIMITS, NODES, Case, Fault, Http, NotAccepted, Partial, Refused
-from tests.blackbox.state import TABLES, counts, published, rows, staged
+from tests.blackbox.state import TABLES, beneath, counts, published, rows, staged
 from tests.blackbox.wire import FAILURE, PARTIAL, SEVERITY, SOAP12, SUCCESS, WSA, Reply, send
 from tests.nodes import Node
 from xds.errors import Code
@@ -117,7 +118,7 @@ def _succeeds(node: Node, request: m.Request) -> None:
 
 
 def _everything(node: Node) -> dict[str, list[str]]:
-    """Every row of every table, and every file with its size and time."""
+    """Every row of every table, every document, and every other file with its size and time."""
     found = {
         name: sorted(
             repr([bytes(value) if isinstance(value, memoryview) else value for value in row])
@@ -125,8 +126,10 @@ def _everything(node: Node) -> dict[str, list[str]]:
         )
         for name in TABLES
     }
-    files = {path: path.stat() for path in (*published(node).values(), *staged(node))}
-    return found | {"files": sorted(f"{path} {s.st_size} {s.st_mtime_ns}" for path, s in files.items())}
+    files = {path: path.stat() for path in staged(node)}
+    found["files"] = sorted(f"{path} {s.st_size} {s.st_mtime_ns}" for path, s in files.items())
+    under, keys = beneath(node), sorted(published(node))
+    return found | {"documents": [f"{key} {sha256(under.read(key)).hexdigest()}" for key in keys]}
 
 
 def _is_discreet(reply: Reply, log: str, markers: Sequence[str]) -> None:
@@ -241,7 +244,7 @@ def test_a_damaged_document_is_an_error_of_the_repository(new_node: Callable[...
     _succeeds(node, GOOD)
     _succeeds(node, m.mtom([damaged]))
     ((key,),) = rows(node, f"SELECT blob_key FROM stored_document WHERE doc_uid = '{damaged.unique_id}'")
-    published(node)[str(key)].write_bytes(b"now other bytes!")
+    beneath(node).plant(str(key), b"now other bytes!")
     before, logged = _everything(node), node.log.stat().st_size
     reply = send(node, m.mtom_retrieve(damaged.unique_id, _good.unique_id))
     errors = [("XDSRepositoryError", "DocumentRequest[1]/DocumentUniqueId", "retrieve-intact")]

@@ -19,7 +19,7 @@ import pytest
 
 from tests.blackbox import messages as m
 from tests.blackbox.messages import Document
-from tests.blackbox.state import counts, published, rows, staged
+from tests.blackbox.state import beneath, counts, rows, staged
 from tests.blackbox.wire import SUCCESS, send
 from tests.nodes import Node
 
@@ -148,16 +148,16 @@ def _sweep(node: Node) -> str:
 
 
 def _check_no_stray(node: Node) -> None:
-    """Every row has its file of the right size and hash, every file its row, and nothing is staged."""
-    files = published(node)
+    """Every row has its bytes of the right size and hash, all bytes their row, and nothing is staged."""
+    under = beneath(node)
     kept = {
         str(key): (int(str(size)), bytes(sha256))  # type: ignore[arg-type]
         for key, size, sha256 in rows(node, "SELECT blob_key, size, sha256 FROM stored_document")
     }
-    assert set(files) == set(kept)
+    assert set(under.keys()) == set(kept)
     assert staged(node) == []
     for key, (size, sha256) in kept.items():
-        data = files[key].read_bytes()
+        data = under.read(key)
         assert (len(data), hashlib.sha256(data).digest()) == (size, sha256)
 
 

@@ -3,37 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
+from tests.beneath import Beneath
 from tests.blackbox import messages as m
-from tests.blackbox.state import published, rows
+from tests.blackbox.state import beneath, rows
 from tests.blackbox.wire import FAILURE, PARTIAL, SUCCESS, send
 from tests.nodes import Node
 
-DAMAGE: list[Callable[[Path], object]] = [
-    Path.unlink,
-    lambda file: file.write_bytes(bytes(file.stat().st_size)),
+#: What is done to the bytes under a key.
+DAMAGE: list[Callable[[Beneath, str], object]] = [
+    lambda under, key: under.delete(key),
+    lambda under, key: under.plant(key, bytes(len(under.read(key)))),
 ]
 
 
 @pytest.fixture(scope="module")
 def worn(new_node: Callable[..., Node]) -> Node:
-    """A node whose folder may be damaged."""
+    """A node whose documents may be damaged."""
     return new_node()
 
 
 @pytest.mark.parametrize("damage", DAMAGE, ids=["missing", "changed"])
 def test_a_damaged_document_is_withheld_and_named_in_the_log_by_its_key(
-    damage: Callable[[Path], object], worn: Node
+    damage: Callable[[Beneath, str], object], worn: Node
 ) -> None:
     """The others come; one ERROR line has the reference and the file, one line every rule, none the id."""
     whole, broken, unknown = m.Document(), m.Document(), m.new_oid()
     for each in (whole, broken):
         assert send(worn, m.mtom([each])).outcome == SUCCESS
     ((key,),) = rows(worn, f"SELECT blob_key FROM stored_document WHERE doc_uid = '{broken.unique_id}'")
-    damage(published(worn)[str(key)])
+    damage(beneath(worn), str(key))
     logged = worn.log.stat().st_size
     reply = send(worn, m.mtom_retrieve(broken.unique_id, whole.unique_id, unknown))
     assert (reply.outcome, reply.documents()) == (PARTIAL, {whole.unique_id: whole.content})

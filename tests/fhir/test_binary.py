@@ -11,14 +11,14 @@ import random
 import socket
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import pytest
 
+from tests.beneath import Beneath
 from tests.blackbox import messages as m
-from tests.blackbox.state import published, rows, staged
+from tests.blackbox.state import beneath, rows, staged
 from tests.blackbox.test_documents import MB, ROOM, Memory, Pattern, _put_in
 from tests.blackbox.wire import SUCCESS, send
 from tests.conftest import nodes
@@ -393,22 +393,23 @@ def test_a_document_whose_bytes_were_removed_is_not_found(node: Node) -> None:
     assert (got.status, [each["code"] for each in got.outcome]) == (404, ["not-found"])
 
 
-DAMAGE: list[Callable[[Path], object]] = [
-    Path.unlink,
-    lambda file: file.write_bytes(bytes(file.stat().st_size)),
-    lambda file: file.write_bytes(file.read_bytes()[:-1]),
+#: What is done to the bytes under a key.
+DAMAGE: list[Callable[[Beneath, str], object]] = [
+    lambda under, key: under.delete(key),
+    lambda under, key: under.plant(key, bytes(len(under.read(key)))),
+    lambda under, key: under.plant(key, under.read(key)[:-1]),
 ]
 
 
 @pytest.mark.parametrize("damage", DAMAGE, ids=["missing", "changed", "cut off"])
 def test_a_damaged_document_is_withheld(
-    new_node: Callable[..., Node], damage: Callable[[Path], object]
+    new_node: Callable[..., Node], damage: Callable[[Beneath, str], object]
 ) -> None:
     """500 with a reference before the first byte, for a part of it too; the log has the file and no id."""
     node = new_node()
     document, path = filed(node, random.Random(1).randbytes(300_000))
     ((key,),) = rows(node, "SELECT blob_key FROM stored_document")
-    damage(published(node)[str(key)])
+    damage(beneath(node), str(key))
     for headers in ({}, {"Range": "bytes=0-9"}, {"Accept": JSON}):
         got = ask(node, path, headers=headers)
         assert (got.status, [each["code"] for each in got.outcome]) == (500, ["exception"])

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from tests.blackbox.wire import Reply
-from tests.nodes import free_port
+from tests.ports import free_port
 
 FAULT = (
     '<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope"'

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests import ceph
+from tests.beneath import InBucket, Server
 from tests.repository import stores
-from tests.repository.stores import InBucket, Server, Shelf
+from tests.repository.stores import Shelf
 
 S3_SERVERS = ("moto", "ceph")
 

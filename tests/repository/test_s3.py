@@ -20,9 +20,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from urllib3.util import Timeout
 
 from tests import ceph
+from tests.beneath import InBucket, Server
 from tests.repository import proxy, stores
 from tests.repository.proxy import Mood, Proxy
-from tests.repository.stores import InBucket, Server, Shelf
+from tests.repository.stores import Shelf
 from tests.test_tls import Authority
 from xds.repository import s3 as module
 from xds.repository.documents import NewDocument

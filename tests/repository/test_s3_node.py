@@ -18,16 +18,17 @@ import pytest
 import urllib3
 
 from tests import ceph, postgres
+from tests.beneath import PREFIX, InBucket, Server
 from tests.blackbox import messages as m
 from tests.blackbox import test_documents as large
 from tests.blackbox.messages import Document
 from tests.blackbox.state import counts, rows
 from tests.blackbox.test_remove_documents import ask, remove
 from tests.blackbox.wire import FAILURE, SUCCESS, Reply, send
-from tests.nodes import Node, free_port
+from tests.nodes import Node
+from tests.ports import free_port
 from tests.repository import proxy
 from tests.repository.proxy import Mood, Proxy
-from tests.repository.stores import PREFIX, InBucket, Server
 from xds.repository.s3 import PART
 
 MB = 1_000_000

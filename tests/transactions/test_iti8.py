@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.nodes import Node, free_port
+from tests.nodes import Node
+from tests.ports import free_port
 from tests.transactions.feed import (
     END,
     OURS,
