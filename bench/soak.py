@@ -1,8 +1,9 @@
 """Mixed load on two nodes behind nginx, restarted in turn, with the database restarted in the middle.
 
-`python -m bench.soak 30` runs for so many minutes and prints what it saw; tests/blackbox/test_two_nodes.py
-runs it for some seconds. Whoever is told that the node is busy sends the same bytes again; anything else that
-is no answer is a failure. It talks to 127.0.0.1 alone, and ends what it started by its id.
+`python -m bench.soak 30` runs for so many minutes and prints what it saw, with documents in one folder or,
+with XDS_TEST_STORES=grown, in one bucket; tests/blackbox/test_two_nodes.py runs it for some seconds. Whoever
+is told that the node is busy sends the same bytes again; anything else that is no answer is a failure. It talks
+to 127.0.0.1 alone, and ends what it started by its id.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Final, Self
 import psutil
 import urllib3
 
-from tests import postgres
+from tests import ceph, postgres, stores
 from tests.blackbox import messages as m
 from tests.blackbox.wire import SUCCESS, Reply, Request, send
 from tests.nginx import balancer
@@ -159,7 +160,9 @@ def run(folder: Path, seconds: float) -> Seen:
     """Load for about so long; needs PostgreSQL and nginx, else the test or the bench is skipped."""
     seen = Seen()
     with postgres.cluster() as cluster:
-        nodes = [_node(folder, name, cluster.url) for name in ("one", "two")]
+        shared = {"store__database": cluster.url}
+        shared |= stores.settings(folder, shared)
+        nodes = [_node(folder, name, shared) for name in ("one", "two")]
         try:
             for each in nodes:
                 each.start()
@@ -173,11 +176,11 @@ def run(folder: Path, seconds: float) -> Seen:
     return seen
 
 
-def _node(folder: Path, name: str, url: str) -> Node:
+def _node(folder: Path, name: str, shared: dict[str, object]) -> Node:
     own = folder / name
     own.mkdir()
-    documents = f"file://{folder / 'documents'}"
-    return Node(own, store__database=url, store__documents=documents, node__name=name)
+    work = {"store__work": f"file://{own / 'documents'}"} if "store__work" in shared else {}
+    return Node(own, **(shared | work), node__name=name)
 
 
 def _disturb(cluster: postgres.Cluster, nodes: list[Node], seen: Seen, seconds: float) -> None:
@@ -261,8 +264,12 @@ def failures(seen: Seen) -> list[str]:
 
 def main(minutes: float) -> None:
     """Print what was seen; status 1 if something was wrong."""
-    with tempfile.TemporaryDirectory() as folder:
-        seen = run(Path(folder), minutes * 60)
+    ceph.KEPT.configure(None)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            seen = run(Path(folder), minutes * 60)
+    finally:
+        ceph.KEPT.unconfigure(None)
     print(seen)
     sys.exit("\n".join(failures(seen)) or 0)
 

@@ -33,14 +33,14 @@ class Kept:
     variable: str
     ready: str
 
-    def configure(self, config: pytest.Config) -> None:
-        """In the process that controls the run: name a folder for a server that may be needed."""
+    def configure(self, config: pytest.Config | None) -> None:
+        """In the process that controls the run, or (None) that is it: name a folder for a server."""
         if not hasattr(config, "workerinput"):
             kind = self.variable.removeprefix("XDS_TEST_").lower()
             name = f"xds-{kind}-{os.getpid()}-{secrets.token_hex(4)}"
             os.environ[self.variable] = f"{Path(tempfile.gettempdir(), name)}:{os.getpid()}"
 
-    def unconfigure(self, config: pytest.Config) -> None:
+    def unconfigure(self, config: pytest.Config | None) -> None:
         """End the server, when one was started."""
         if hasattr(config, "workerinput") or self.variable not in os.environ:
             return

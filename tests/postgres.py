@@ -33,7 +33,7 @@ import psycopg
 import pytest
 
 from tests.keeper import Kept
-from tests.nodes import free_port
+from tests.ports import free_port
 from xds.store.database import Database
 from xds.store.schema import metadata
 

@@ -1,4 +1,4 @@
-"""Two nodes over one PostgreSQL and one folder, with nginx in front, while nodes and database are restarted.
+"""Two nodes over one PostgreSQL and one folder or bucket behind nginx, while nodes and database restart.
 
 bench/soak.py is the whole of it; here it runs for some seconds, in the nightly form for half an hour.
 """
