@@ -2,8 +2,8 @@
 
 `python -m bench.soak 30` runs for so many minutes and prints what it saw, with documents in one folder or,
 with XDS_TEST_STORES=grown, in one bucket; tests/blackbox/test_two_nodes.py runs it for some seconds. Whoever
-is told that the node is busy sends the same bytes again; anything else that is no answer is a failure. It talks
-to 127.0.0.1 alone, and ends what it started by its id.
+is told that the node is busy sends the same bytes again; anything else that is no answer is a failure. It
+talks to 127.0.0.1 alone, and ends what it started by its id.
 """
 
 from __future__ import annotations

@@ -102,7 +102,13 @@ WRONG: list[tuple[str, str, dict[str, str], int, str]] = [
     ("hours are nan", "sweep --grace-hours nan", {}, 2, "write a number of hours from 0 to 100000"),
     ("hours below nothing", "sweep --grace-hours=-1", {}, 2, "write a number of hours from 0 to 100000"),
     ("hours without end", "sweep --grace-hours 1e9", {}, 2, "write a number of hours from 0 to 100000"),
-    ("sweep without database", "sweep", {}, 1, "run `xds migrate`"),
+    (
+        "sweep without database",
+        "sweep",
+        {"store__database": "sqlite:///{folder}/none.db"},
+        1,
+        "run `xds migrate`",
+    ),
     ("sweep of something else", "sweep", {"store__database": "sqlite:///{folder}/text"}, 1, NO_DATABASE),
     ("not a database", "migrate", {"store__database": "sqlite:///{folder}/text"}, 1, NO_DATABASE),
     ("not a database", "check", {"store__database": "sqlite:///{folder}/text"}, 1, NO_DATABASE),
@@ -211,6 +217,7 @@ def test_what_a_user_can_mend_is_a_sentence(
     assert "sqlalche.me" not in said.stderr
 
 
+@pytest.mark.embedded
 def test_a_sweep_never_makes_a_database(tmp_path: Path) -> None:
     """A path that was mistyped stays empty."""
     assert Node(tmp_path).command("sweep").returncode == 1

@@ -41,11 +41,13 @@ from tests.audit.test_every_transaction import (
 )
 from tests.audit.test_every_transaction import service as service
 from tests.blackbox import messages as m
+from tests.blackbox.state import change
 from tests.conftest import nodes
 from tests.nodes import Node
 from xds.audit import dicom, words
 from xds.demo.tickets import CLINICIAN, TicketService
 from xds.fhir.resources import INTERACTIONS
+from xds.store.schema import document_entry
 
 HIDDEN = "NORN_FFL"
 
@@ -743,6 +745,7 @@ def full(
     made.node.stop()
 
 
+@pytest.mark.embedded
 def test_what_cannot_be_on_record_is_not_shown_and_not_done(
     full: tuple[World, Callable[[], None]],
 ) -> None:
@@ -778,9 +781,7 @@ def test_an_error_of_the_node_itself(full: tuple[World, Callable[[], None]]) -> 
     world, _ = full
     for number, make in (("ITI-67", _find), ("ITI-67", _read), ("ITI-68", _fetch)):
         sent = make(world)
-        with sqlite3.connect(world.node.folder / "xds.db", timeout=30) as connection:
-            connection.execute("UPDATE document_entry SET body = x'00'")
-        connection.close()
+        change(world.node, document_entry.update().values(body=b"\0"))
         answer = ask(world, sent)
         assert (answer.status, json.loads(answer.data)["issue"][0]["code"]) == (500, "exception")
         world.check(number, sent.about.refused(outcome="8"))

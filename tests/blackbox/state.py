@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy import NullPool, create_engine
+from sqlalchemy import Executable, NullPool, create_engine
 
 from tests import stores
 from tests.beneath import Beneath
@@ -22,6 +22,12 @@ def rows(node: Node, statement: str) -> list[tuple[object, ...]]:
     """The rows of a SELECT, read only."""
     with create_engine(node.database_url, poolclass=NullPool).connect() as connection:
         return [tuple(row) for row in connection.exec_driver_sql(statement)]
+
+
+def change(node: Node, statement: Executable) -> None:
+    """Carry out what is no SELECT, as nobody but a test does."""
+    with create_engine(node.database_url, poolclass=NullPool).begin() as connection:
+        connection.execute(statement)
 
 
 def counts(node: Node) -> dict[str, int]:

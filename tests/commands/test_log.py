@@ -134,6 +134,7 @@ def test_nothing_young_expires(node: Node) -> None:
     assert said(node, "expire") == "0 events older than 3650 days were deleted.\n"
 
 
+@pytest.mark.embedded
 def test_verify_finds_a_row_that_was_changed(node: Node, tmp_path: Path) -> None:
     """In a copy of the database."""
     copy = tmp_path / "xds.db"

@@ -164,14 +164,14 @@ def test_a_set_may_hold_what_is_registered_already_and_nothing_else(here: Node, 
     assert after["document_entry"] == before["document_entry"]
     assert after["submission_set"] == before["submission_set"] + 1
     assert [each["item"]["reference"] for each in got(here, the_set)["entry"]] == [reference]
-    assert rows(
-        here, "SELECT count(*) FROM association WHERE source_uuid = " + _blob(got(here, the_set))
-    ) == [(1,)]
+    assert [bytes(source) for (source,) in rows(here, "SELECT source_uuid FROM association")].count(
+        _own_uuid(got(here, the_set))
+    ) == 1
 
 
-def _blob(resource: Json) -> str:
+def _own_uuid(resource: Json) -> bytes:
     (own,) = [each["value"] for each in resource["identifier"] if each["use"] == "official"]
-    return f"x'{own[9:].replace('-', '')}'"
+    return bytes.fromhex(own[9:].replace("-", ""))
 
 
 def named(node: Node, reference: str, how: str) -> Json:

@@ -10,7 +10,7 @@ import falcon.inspect
 import pytest
 
 from tests.blackbox import messages as m
-from tests.blackbox.state import TABLES, published, rows, staged
+from tests.blackbox.state import TABLES, beneath, published, rows, staged
 from tests.blackbox.wire import QUERY, SUCCESS, Reply, Request, send
 from tests.nodes import REPOSITORY_ID, Node
 from tests.security.vectors import fresh
@@ -143,10 +143,11 @@ class Guarded:
         return [empty, *([works[transaction.number]] if transaction.number in works else [])]
 
     def everything(self) -> tuple[object, ...]:
-        """Every row of every table, and every file with its time."""
+        """Every row of every table, every document, and every file that is staged."""
         tables = {table: rows(self.node, f"SELECT * FROM {table}") for table in TABLES}
-        files = {key: path.stat().st_mtime_ns for key, path in published(self.node).items()}
-        return tables, files, staged(self.node)
+        under = beneath(self.node)
+        documents = {key: under.read(key) for key in published(self.node)}
+        return tables, documents, staged(self.node)
 
 
 @pytest.fixture(scope="module")
