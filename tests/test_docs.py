@@ -48,6 +48,25 @@ def test_every_command_is_in_the_readme() -> None:
     assert [name for name in sorted(names) if f"`xds {name}" not in text] == []
 
 
+def _metrics() -> set[str]:
+    """The names of all metrics in the modules that make some."""
+    found = set()
+    for path in (ROOT / "xds").rglob("*.py"):
+        text = path.read_text()
+        if path.name == "metrics.py" or "from xds.metrics import" in text:
+            found |= set(re.findall(r'"(xds_[a-z0-9_]+)"', text))
+    return found
+
+
+def test_every_metric_is_documented() -> None:
+    """docs/operations.md has a row for each, and no other; its alert rules name none that is not there."""
+    text = (ROOT / "docs/operations.md").read_text()
+    rows = re.findall(r"^\| `(xds_[a-z0-9_]+)` \|", text, re.M)
+    assert sorted(rows) == sorted(_metrics())
+    named = set(re.findall(r"xds_[a-z0-9_]+", text))
+    assert {re.sub(r"(?<=_seconds)_(count|bucket|sum)$", "", each) for each in named} - {"xds_"} == set(rows)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     """Every relative link names a file that is there."""

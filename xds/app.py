@@ -10,7 +10,7 @@ import errno
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -60,7 +60,7 @@ from xds.gateway.replies import NotKept, Replies
 from xds.log import set_up
 from xds.metadata import codesystems
 from xds.metadata.code_rules import CodeRules
-from xds.metrics import Metrics, Requests, Sample
+from xds.metrics import Counts, Metrics, Sample
 from xds.registry.prepare import Reading
 from xds.registry.registry import Options, Registry
 from xds.repository.documents import Repository
@@ -338,6 +338,7 @@ class _Gates:
                 access = self.access.access(caller, action, context.number, context.reference)
         except AccessRefused as refused:
             context.policy, context.rule = refused.policy, refused.rule
+            trail.not_let_in(refused.rule or refused.errors[0].rule)
             raise
         context.policy = access.policy
         if access.decision is not None and (rule := access.decision.rule) is not None:
@@ -388,7 +389,8 @@ def create_app(settings: Settings | None = None) -> App:
     database = Database(settings["store.database"], settings["store.connections"])
     if not _is_current(database, patient=alone):
         raise SettingsError("store.database is not of this version: run `xds migrate`")
-    documents = document_store(settings)
+    counts = Counts()
+    documents = document_store(settings, counts.s3_failed)
     communities = _communities(settings)
     awaited = _awaited(settings, database, documents) if communities else None
     replies = _replies(settings, database, documents, communities)
@@ -431,8 +433,7 @@ def create_app(settings: Settings | None = None) -> App:
         )
     gates = _gates(settings, database, trust)
     handed_on = audit_receivers(settings)
-    requests = Requests()
-    begin = _trails(settings, database, [each.name for each in handed_on], requests)
+    begin = _trails(settings, database, [each.name for each in handed_on], counts)
     app = falcon.App()
     plain_errors(app)
     absent = _absent(settings)
@@ -503,7 +504,8 @@ def create_app(settings: Settings | None = None) -> App:
         ),
     )
     samples: list[Callable[[], Iterable[Sample]]] = [
-        partial(figures.samples, database, [each.name for each in handed_on])
+        partial(figures.samples, database, [each.name for each in handed_on]),
+        partial(_figures, database, documents.staging),
     ]
     if trust:
         samples.append(trust.samples)
@@ -511,7 +513,7 @@ def create_app(settings: Settings | None = None) -> App:
         samples.append(node.gateway.samples)
     if RESPONDING not in absent:
         samples.append(replies.samples)
-    app.add_route("/metrics", Metrics(*samples, requests=requests))
+    app.add_route("/metrics", Metrics(*samples, counts=counts))
     app.add_route("/health/live", _Live())
     app.add_route("/health/ready", _Ready(node))
     if alone:
@@ -563,9 +565,21 @@ def _public_url(settings: Settings) -> str:
     return f"{'https' if settings['tls.certificate'] else 'http'}://{name}:{port}"
 
 
-def _trails(settings: Settings, database: Database, receivers: Sequence[str], requests: Requests) -> Trails:
+def _trails(settings: Settings, database: Database, receivers: Sequence[str], counts: Counts) -> Trails:
     own = audit_node(settings, _public_url(settings))
-    return Trails(AuditLog(database, own.name, receivers), own, requests.observe)
+    return Trails(AuditLog(database, own.name, receivers), own, counts)
+
+
+def _figures(database: Database, staging: StagingFolder) -> Iterator[Sample]:
+    """What of the database is in use, and what is arriving."""
+    purpose = "Connections to the database in_use and free, and threads that are waiting for one."
+    for pool, found in database.pools().items():
+        for state in ("in_use", "free", "waiting"):
+            if (value := getattr(found, state)) is not None:
+                yield Sample("xds_database_pool", purpose, value, {"pool": pool, "state": state})
+    files, size = staging.measure()
+    yield Sample("xds_staging_files", "Files that are arriving, or that a crash has left.", files)
+    yield Sample("xds_staging_bytes", "Bytes in them.", size)
 
 
 def _mllp_listener(settings: Settings, node: Node, begin: Trails) -> MllpListener:

@@ -642,8 +642,8 @@ def documents_in_s3(settings: Settings) -> S3Options | None:
     return s3_options(bucket, given, settings["store.work"], test=settings["environment"] == "test")
 
 
-def document_store(settings: Settings) -> DocumentStore:
-    """Where document bytes are; raises SettingsError and OSError."""
+def document_store(settings: Settings, s3_failed: Callable[[str], None] = lambda deed: None) -> DocumentStore:
+    """Where document bytes are; `s3_failed` is told of failures. Raises SettingsError and OSError."""
     options = documents_in_s3(settings)
     if options is None:
         from xds.repository.files import FolderStore
@@ -651,7 +651,7 @@ def document_store(settings: Settings) -> DocumentStore:
         return FolderStore(settings["store.documents"])
     from xds.repository.s3 import S3Store  # and the SDK, which a folder does without
 
-    return S3Store(options, settings["store.work"])
+    return S3Store(options, settings["store.work"], s3_failed)
 
 
 def _ticket_errors(settings: Settings) -> list[str]:

@@ -1,8 +1,9 @@
 """`GET /metrics`: what an operator watches, in the text format of Prometheus (version 0.0.4).
 
 app.py gives it the functions that know the figures. They are read at each request, and are those of the
-worker that answers; requests are counted for all workers of a node together, in files that `xds serve`
-gives them. It must never hold a value from a message.
+worker that answers; what is counted is counted for all workers of a node together, in files that `xds serve`
+gives them. It must never hold a value from a message: labels are rule ids, transactions and the node's own
+names, of which there are so many and no more.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import falcon
-from prometheus_client import CollectorRegistry, Histogram, generate_latest, multiprocess
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest, multiprocess
 
 #: Where the workers of a node write what they count; `xds serve` sets it.
 FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
@@ -31,8 +32,10 @@ class Sample:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
-class Requests:
-    """How many requests there were of each transaction, how they ended, and how long they took."""
+class Counts:
+    """What is counted since the start: requests, how they ended and how long they took, whom a gate did not
+    let in, and what the document server failed at.
+    """
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -43,10 +46,30 @@ class Requests:
             buckets=_SECONDS,
             registry=self._registry,
         )
+        self._denials = Counter(
+            "xds_gate_denials_total",
+            "Requests that a gate did not let in, by the rule that says why.",
+            ["gate", "rule"],
+            registry=self._registry,
+        )
+        self._s3_failures = Counter(
+            "xds_s3_failures_total",
+            "Calls to the S3 server that came to nothing; what is not there is an answer.",
+            ["deed"],
+            registry=self._registry,
+        )
 
-    def observe(self, transaction: str, outcome: str, seconds: float) -> None:
+    def ended(self, transaction: str, outcome: str, seconds: float) -> None:
         """One request that has ended."""
         self._times.labels(transaction or "unknown", outcome).observe(seconds)
+
+    def denied(self, gate: str, rule: str) -> None:
+        """One request that gate 1 (`ticket`) or gate 2 (`access`) did not let in."""
+        self._denials.labels(gate, rule).inc()
+
+    def s3_failed(self, deed: str) -> None:
+        """One call to the S3 server; `deed` is what the store wanted of it, in its own words."""
+        self._s3_failures.labels(deed).inc()
 
     def text(self) -> str:
         """Those of all workers, in Prometheus' format."""
@@ -60,12 +83,12 @@ class Requests:
 class Metrics:
     """The Falcon resource; each source gives its samples, all of one metric after each other."""
 
-    def __init__(self, *sources: Callable[[], Iterable[Sample]], requests: Requests | None = None) -> None:
+    def __init__(self, *sources: Callable[[], Iterable[Sample]], counts: Counts | None = None) -> None:
         self._sources = sources
-        self._requests = requests
+        self._counts = counts
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Requests, then all samples, each metric with its purpose; every sample is a gauge."""
+        """What is counted, then all samples, each metric with its purpose; every sample is a gauge."""
         resp.content_type = "text/plain; version=0.0.4; charset=utf-8"
         lines: list[str] = []
         known: set[str] = set()
@@ -78,5 +101,5 @@ class Metrics:
                     f'{name}="{text.translate(_ESCAPES)}"' for name, text in sample.labels.items()
                 )
                 lines.append(f"{sample.name}{labels and f'{{{labels}}}'} {float(sample.value)!r}")
-        counted = self._requests.text() if self._requests else ""
+        counted = self._counts.text() if self._counts else ""
         resp.text = counted + "\n".join([*lines, ""])

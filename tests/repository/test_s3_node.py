@@ -347,6 +347,8 @@ def test_readiness_follows_the_server(rig: Rig) -> None:
     rig.proxy.down()
     _wait(lambda: not _is_ready(rig.node))
     assert "ERROR xds not ready: documents StoreBusy" in rig.node.log.read_text()
+    told = urllib3.request("GET", f"{rig.node.url}/metrics", retries=False).data.decode()
+    assert re.search(r'^xds_s3_failures_total\{deed="look at the bucket"\} [1-9]', told, re.M)
     rig.proxy.listen()
     _wait(lambda: _is_ready(rig.node))
 

@@ -22,16 +22,28 @@ def samples(database: Database, receivers: Sequence[str]) -> Iterator[Sample]:
     of = [(name, found.get(name)) for name in receivers]
     for name, each in of:
         yield _sample(
-            "waiting", "Events that a receiver has not taken yet.", name, each.waiting if each else 0
+            "xds_audit_outbox_waiting",
+            "Events that a receiver has not taken yet.",
+            name,
+            each.waiting if each else 0,
         )
     for name, each in of:
-        yield _sample("dead", "Events that a receiver has refused.", name, each.dead if each else 0)
+        yield _sample(
+            "xds_audit_outbox_dead", "Events that a receiver has refused.", name, each.dead if each else 0
+        )
     for name, each in of:
         age = 0.0 if each is None or each.oldest is None else time.time() - each.oldest / 1e6
-        yield _sample("oldest_seconds", "Age of the oldest event that waits.", name, max(age, 0.0))
+        yield _sample(
+            "xds_audit_outbox_oldest_seconds", "Age of the oldest event that waits.", name, max(age, 0.0)
+        )
     for name, each in of:
-        yield _sample("failures", "Failures of a receiver in a row.", name, each.failures if each else 0)
+        yield _sample(
+            "xds_audit_outbox_failures",
+            "Failures of a receiver in a row.",
+            name,
+            each.failures if each else 0,
+        )
 
 
-def _sample(what: str, purpose: str, receiver: str, value: float) -> Sample:
-    return Sample(f"xds_audit_outbox_{what}", purpose, value, {"receiver": receiver})
+def _sample(metric: str, purpose: str, receiver: str, value: float) -> Sample:
+    return Sample(metric, purpose, value, {"receiver": receiver})

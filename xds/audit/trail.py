@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, Protocol
 
 import falcon
 from sqlalchemy import Connection
@@ -27,12 +27,21 @@ from xds.transport import trace
 log = logging.getLogger("xds")
 
 
+#: How the rules of gate 2 begin.
+_GATE_2: Final = "access-"
+
 #: Bytes of a query that is told more than once.
 _SHORT: Final = 2_048
 
 
-#: Told of each request that has ended: its transaction, how it ended, and how long it took in seconds.
-Observe = Callable[[str, str, float], None]
+class Counts(Protocol):
+    """Who counts requests, for /metrics."""
+
+    def ended(self, transaction: str, outcome: str, seconds: float) -> None:
+        """A request has ended."""
+
+    def denied(self, gate: str, rule: str) -> None:
+        """It ended because a gate, `ticket` or `access`, did not let it in, by this rule."""
 
 
 def _ended(deeds: Sequence[Deed]) -> str:
@@ -44,10 +53,10 @@ def _ended(deeds: Sequence[Deed]) -> str:
 class Trails:
     """Opens the trail of each request of a node."""
 
-    def __init__(self, audit: AuditLog, node: Node, observe: Observe | None = None) -> None:
+    def __init__(self, audit: AuditLog, node: Node, counts: Counts | None = None) -> None:
         self.audit = audit
         self.node = node
-        self._observe = observe
+        self._counts = counts
 
     def __call__(self, req: falcon.Request) -> Trail:
         """Of an HTTP request, before it is read."""
@@ -56,24 +65,25 @@ class Trails:
             remote=req.remote_addr or "",
             trace=trace.read(req.get_header("traceparent", default="")),
         )
-        return Trail(self.audit, self.node, context, self._observe)
+        return Trail(self.audit, self.node, context, self._counts)
 
     def of(self, endpoint: str, remote: str) -> Trail:
         """Of a request that came in another way."""
-        return Trail(self.audit, self.node, Context(endpoint=endpoint, remote=remote), self._observe)
+        return Trail(self.audit, self.node, Context(endpoint=endpoint, remote=remote), self._counts)
 
 
 class Trail:
     """What the access log gets to know of one request; `context` is filled in as it becomes known."""
 
-    def __init__(self, audit: AuditLog, node: Node, context: Context, observe: Observe | None = None) -> None:
+    def __init__(self, audit: AuditLog, node: Node, context: Context, counts: Counts | None = None) -> None:
         self.context = context
         self._audit = audit
         self._node = node
-        self._observe = observe
+        self._counts = counts
         self._began = time.perf_counter()
         self._ended = "success"
         self._told = self._came_to_nothing = self._told_why = False
+        self._kept_out: tuple[str, str] | None = None  # by which gate, and its rule
 
     def done(self, connection: Connection, *deeds: Deed) -> None:
         """Write what is being done, in the transaction that does it and as the last thing in it."""
@@ -93,7 +103,13 @@ class Trail:
     def refused(self, errors: Sequence[RegistryError]) -> None:
         """The request came to nothing, for these reasons."""
         self._ended = "refused"
+        if rule := next((each.rule for each in errors if each.rule.startswith(_GATE_2)), ""):
+            self.not_let_in(rule)
         self._failed(Deed(outcome=Outcome.MINOR, reason=reason_of(errors)))
+
+    def not_let_in(self, rule: str) -> None:
+        """Gate 2 said no, by this rule; what the sender gets to know of it is told besides."""
+        self._kept_out = self._kept_out or ("access", rule)
 
     def refused_for(self, reason: str) -> None:
         """The same in words, which hold no value of the message.
@@ -107,6 +123,7 @@ class Trail:
     def denied(self, rule: str) -> None:
         """Gate 1 let nobody in. Whom the message would have been about is not believed, and not written."""
         self._ended = "denied"
+        self._kept_out = ("ticket", rule)
         self._failed(Deed(outcome=Outcome.SERIOUS, reason=f"{DENIED}{rule}"))
 
     def elsewhere(self) -> None:
@@ -128,8 +145,10 @@ class Trail:
         """The end, whatever came: what nobody told of was broken off."""
         if not self._told:
             self.fault("broken off")
-        if self._observe is not None:
-            self._observe(self.context.number, self._ended, time.perf_counter() - self._began)
+        if self._counts is not None:
+            self._counts.ended(self.context.number, self._ended, time.perf_counter() - self._began)
+            if self._kept_out:
+                self._counts.denied(*self._kept_out)
 
     def onward(self) -> str:
         """The traceparent of a call that is made for the request; one that came without gets a trace here."""

@@ -17,7 +17,7 @@ import secrets
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -136,7 +136,10 @@ class _Unfinished:
 class S3Store:
     """A DocumentStore in a bucket; threads may share it, processes may not (connections)."""
 
-    def __init__(self, options: S3Options, work: Path) -> None:
+    def __init__(
+        self, options: S3Options, work: Path, failed: Callable[[str], None] = lambda deed: None
+    ) -> None:
+        self._failed = failed  # told of every call that comes to nothing
         self.staging = StagingFolder(work / "staging")
         self.replies = StagingFolder(work / "replies")
         # It warns of what is tried again with the whole path; what comes of it is told here.
@@ -320,6 +323,7 @@ class S3Store:
             number, sentence = _judged(first, deed)
             if number == errno.ENOENT:
                 raise FileNotFoundError(number, sentence) from None
+            self._failed(deed)
             if sentence != self._trouble:
                 self._trouble = sentence
                 log.error("documents: %s", sentence)

@@ -38,6 +38,17 @@ _ATTEMPTS: Final = 5
 _PAUSE: Final = 0.05
 
 
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Connections for one purpose now: in use, free (None: as many as are asked for), and how many threads
+    wait for one.
+    """
+
+    in_use: int
+    free: int | None
+    waiting: int
+
+
 class Kind(Protocol):
     """What differs between SQLite and PostgreSQL."""
 
@@ -48,6 +59,10 @@ class Kind(Protocol):
     @property
     def writers(self) -> Engine:
         """Connections for write transactions."""
+
+    @property
+    def most(self) -> tuple[int | None, int | None]:
+        """How many may read at a time, and write, in one process; None is no bound."""
 
     @property
     def error(self) -> type[Exception] | tuple[type[Exception], ...]:
@@ -141,6 +156,9 @@ class Database:
         if kind is None:
             raise SettingsError("store.database: write sqlite:///… or postgresql+psycopg://…")
         self._kind: Kind = kind(self.url, connections)
+        # One item for each thread that uses, or waits for, a connection: a list is changed without a lock.
+        self._reading: list[None] = []
+        self._writing: list[None] = []
 
     @property
     def engine(self) -> Engine:
@@ -177,7 +195,7 @@ class Database:
 
     def fetch(self, compiled: Compiled, bound: Mapping[str, Any]) -> list[Any]:
         """All rows of one compiled statement, as plain tuples: the hot path of every read."""
-        with _waiting():
+        with _waiting(self._reading):
             return self._kind.fetch(compiled.text, compiled.values(bound))
 
     def run(self, connection: Connection, compiled: Compiled, bound: Mapping[str, Any]) -> list[Any]:
@@ -197,19 +215,19 @@ class Database:
 
         Committed when the block ends, rolled back when it raises; raises OperationalError as `write` does.
         """
-        with _waiting(), self._kind.turn(), self._kind.append() as execute:
+        with _waiting(self._writing), self._kind.turn(), self._kind.append() as execute:
             yield lambda compiled, bound: execute(compiled.text, compiled.values(bound))
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection for single statements; costs no BEGIN and no COMMIT."""
-        with _waiting(), self._kind.readers.connect() as connection:
+        with _waiting(self._reading), self._kind.readers.connect() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """One write transaction: committed when the block ends, rolled back when it raises."""
-        with _waiting(), self._kind.turn(), self._kind.writers.begin() as connection:
+        with _waiting(self._writing), self._kind.turn(), self._kind.writers.begin() as connection:
             yield connection
 
     def transact(self, work: Callable[[Connection], T]) -> T:
@@ -234,6 +252,14 @@ class Database:
         with self.read() as connection:
             connection.execute(text("SELECT 1 FROM patient LIMIT 1"))
             self._kind.check(connection)
+
+    def pools(self) -> Mapping[str, Pool]:
+        """What is in use now, of `readers` and of `writers`."""
+        lines = {"readers": self._reading, "writers": self._writing}
+        return {
+            name: _pool(len(line), most)
+            for (name, line), most in zip(lines.items(), self._kind.most, strict=True)
+        }
 
     def migrate(self) -> None:
         """Bring the schema to this version; all or nothing, safe to call from several processes."""
@@ -269,10 +295,20 @@ class Database:
         self._kind.close()
 
 
+def _pool(standing: int, most: int | None) -> Pool:
+    if most is None:
+        return Pool(standing, None, 0)
+    in_use = min(standing, most)
+    return Pool(in_use, most - in_use, standing - in_use)
+
+
 @contextmanager
-def _waiting() -> Iterator[None]:
-    """No connection became free in time: the database is busy."""
+def _waiting(line: list[None]) -> Iterator[None]:
+    """Stand in line; where no connection becomes free in time the database is busy."""
+    line.append(None)
     try:
         yield
     except NoConnectionFree:
         raise DatabaseBusy from None
+    finally:
+        line.pop()

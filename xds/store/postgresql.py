@@ -73,6 +73,7 @@ class Postgresql:
     def __init__(self, url: URL, connections: int) -> None:
         if url.get_driver_name() != "psycopg":
             raise SettingsError("store.database: write postgresql+psycopg://…, the driver that xds uses")
+        self.most: tuple[int | None, int | None] = (connections, connections)
         self.writers = _engine(url, connections, isolation_level="READ COMMITTED")
         # Nothing to roll back after a statement that was committed by itself.
         self.readers = _engine(url, connections, isolation_level="AUTOCOMMIT", pool_reset_on_return=None)

@@ -49,6 +49,7 @@ class Sqlite:
     def __init__(self, url: URL, connections: int) -> None:
         if not url.database or url.database == ":memory:":
             raise SettingsError("store.database: SQLite needs a file, e.g. sqlite:////var/lib/xds/xds.db")
+        self.most: tuple[int | None, int | None] = (None, 1)
         self.path = Path(url.database)
         # As many connections as threads ask for, the warm ones first.
         engine = create_engine(url, pool_size=8, max_overflow=-1, pool_use_lifo=True, hide_parameters=True)

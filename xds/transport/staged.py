@@ -12,6 +12,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -107,6 +108,15 @@ class StagingFolder:
         for folder in (self.path, *above):
             _sync(folder, os.O_RDONLY | os.O_DIRECTORY)
         self._lasts = True
+
+    def measure(self) -> tuple[int, int]:
+        """How many files there are, and their bytes."""
+        files = size = 0
+        for file in os.scandir(self.path):
+            with suppress(FileNotFoundError):  # its request ended meanwhile
+                size += file.stat().st_size
+                files += 1
+        return files, size
 
     def older(self, before: datetime) -> Iterator[Staged]:
         """The files that were last written before `before`; their hashes are not known."""
