@@ -40,6 +40,11 @@ _VARIETY: Final = 50
 _OWN: Final = 50_000_000
 
 
+def _asked(connection: Connection, message: bytes) -> None:
+    if b"ResponseStatusType:Success" not in bytes(connection.ask(message)[:4096]):
+        raise RuntimeError("a node refused a request")
+
+
 class Bench:
     """A node, a do-nothing application and a database of each kind, and the cases made of them."""
 
@@ -56,6 +61,7 @@ class Bench:
         guarded = stack.enter_context(
             servers.node(self._database, self._documents, folder / "guarded.log", self._service.trust)
         )
+        self._nothing_port = nothing
         self._node, self._nothing = Connection(node), Connection(nothing)
         stack.callback(self._node.close)
         stack.callback(self._nothing.close)
@@ -131,6 +137,21 @@ class Bench:
             for recorded in (False, True)
         }
 
+    def traced(self) -> dict[str, Act]:
+        """FindDocuments with tickets, of nodes that make no spans, and that send all to a receiver."""
+        acts: dict[str, Act] = {}
+        for name, spans in (("no spans", 0), ("spans of every request", self._nothing_port)):
+            database = self._folder / f"traced-{spans}.db"
+            shutil.copyfile(self._filled.path, database)
+            log = self._folder / f"traced-{spans}.log"
+            port = self._stack.enter_context(
+                servers.node(database, self._documents, log, self._service.trust, spans=spans)
+            )
+            connection = Connection(port)
+            self._stack.callback(connection.close)
+            acts[name] = (in_turn(self._with_tickets(50)), partial(_asked, connection))
+        return acts
+
     def _with_tickets(self, size: int) -> list[bytes]:
         """One ticket for each patient, which is used again and again."""
         found = []
@@ -141,8 +162,7 @@ class Bench:
         return found
 
     def _ask_of_log(self, recorded: bool, message: bytes) -> None:
-        if b"ResponseStatusType:Success" not in bytes(self._of_log[recorded].ask(message)[:4096]):
-            raise RuntimeError("a node refused a request")
+        _asked(self._of_log[recorded], message)
 
     def under_load(self, seconds: float, rounds: int) -> dict[str, tuple[float, float]]:
         """The same of eight connections at once: requests/s, and how many times fewer with a log."""
@@ -330,6 +350,7 @@ def main() -> int:
             ("tickets", "FindDocuments, 50", bench.tickets),
             ("access", "FindDocuments, 500", bench.access),
             ("log", "FindDocuments, access log", bench.recorded),
+            ("spans", "FindDocuments, 50", bench.traced),
         ):
             compared[what] = compare(acts(), arguments.seconds, arguments.rounds)
             print(f"\n{title:26}  p50 ms  ratio")

@@ -30,17 +30,26 @@ _ROOT: Final = Path(__file__).parent.parent
 
 @contextmanager
 def node(
-    database: Path, documents: Path, log: Path, trust: Path | None = None, *, recorded: bool = True
+    database: Path,
+    documents: Path,
+    log: Path,
+    trust: Path | None = None,
+    *,
+    recorded: bool = True,
+    spans: int = 0,
 ) -> Iterator[int]:
     """`xds serve` on a database and a folder; its log goes to a file, as that of a real node would.
 
-    With a trust file it wants tickets. `recorded`: as ever, with an access log.
+    With a trust file it wants tickets. `recorded`: as ever, with an access log. `spans`: the port of who
+    takes the spans that it then makes.
     """
     port = _free_port()
     settings = _settings(port, database, documents) | {
         "XDS_ACCESS__TICKET": "required" if trust else "none",
         "XDS_TRUST": str(trust or ""),
     }
+    if spans:
+        settings["XDS_OTEL__ENDPOINT"] = f"http://127.0.0.1:{spans}/v1/traces"
     if not recorded:
         settings["PYTHONPATH"] = f"{_ROOT / 'bench' / 'unrecorded'}{os.pathsep}{_ROOT}"
     with _process(["-m", "xds.cli", "serve"], settings, port, log):

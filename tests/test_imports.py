@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "config": {"errors", "metadata", "transport", "security", "access", "audit", "gateway", "repository"},
     "log": set(),
     "metrics": set(),
+    "tracing": {"errors", "repository", "transport"},
     "app": {
         "errors",
         "access",
@@ -41,6 +42,7 @@ MAY_IMPORT = {
         "gateway",
         "log",
         "metrics",
+        "tracing",
         "metadata",
         "store",
         "transport",

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import falcon
 from sqlalchemy.exc import OperationalError
@@ -86,7 +86,11 @@ from xds.transport.memory import collect_seldom, keep_freed
 from xds.transport.message import Answer, Message
 from xds.transport.mllp import MllpListener
 from xds.transport.staged import StagingFolder
+from xds.transport.trace import unmeasured
 from xds.transport.wsdl import Description, Schemas
+
+if TYPE_CHECKING:
+    from xds.tracing import Tracing
 
 log = logging.getLogger("xds")
 
@@ -182,17 +186,24 @@ def _answer(
 
     at_once = not message.reply_to  # and on the same connection
     try:
-        caller = trail.context.caller = gates.who_asks(message)  # GATE 1, who is asking?
+        with trail.step("ticket"):
+            caller = trail.context.caller = gates.who_asks(message)  # GATE 1, who is asking?
         trail.context.subject = transaction.about(message)
-        _check_body(transaction, message)  # GATE 0, is it valid? By schema here, by IHE's rules in `read`.
-        request = transaction.read(node, message)
-        # GATE 2, what may they do and see? It becomes a condition in every statement of `do`.
-        access = gates.may(caller, transaction.asks(request), trail)
+        with trail.step("metadata"):
+            _check_body(
+                transaction, message
+            )  # GATE 0, is it valid? By schema here, by IHE's rules in `read`.
+            request = transaction.read(node, message)
+        with trail.step("access"):
+            # GATE 2, what may they do and see? It becomes a condition in every statement of `do`.
+            access = gates.may(caller, transaction.asks(request), trail)
         if replies is not None and message.reply_to:
             replies.check_room(message.reply_to, transaction.number)
-        # GATE 3, what was done? `do` tells the trail in its own database transaction.
-        result = transaction.do(node, request, access, trail)
-        body = transaction.write(result)
+        with trail.step("do"):
+            # GATE 3, what was done? `do` tells the trail in its own database transaction.
+            result = transaction.do(node, request, access, trail)
+        with trail.step("write"):
+            body = transaction.write(result)
     except Denied as denial:
         log.info("%s %s denied %s %s", message.reference, transaction.number, denial.rule, denial.sentence)
         trail.denied(denial.rule)
@@ -228,11 +239,13 @@ def _interact(
     trail: Trail,
 ) -> FhirAnswer:
     """One request over FHIR, through the same gates in the same order. Raises what routes.py answers."""
-    caller = gates.who_asks_over_http(http, trail)  # GATE 1
+    with trail.step("ticket"):
+        caller = gates.who_asks_over_http(http, trail)  # GATE 1
     request = received()
     trail.context.subject = interaction.about(request)
     named = named_by_header(request.headers, test=node.registry.options.synthetic)
-    asked = interaction.read(node, request)  # GATE 0
+    with trail.step("metadata"):
+        asked = interaction.read(node, request)  # GATE 0
     trail.context.subject = getattr(asked, "subject", trail.context.subject)
     of_ticket = caller is None or caller.patient is not None
     pid = interaction.patient(node, asked) or named
@@ -242,7 +255,8 @@ def _interact(
     try:
         # GATE 2; a token that names no patient is about whom the request names.
         asking = caller and about_patient(caller, pid)
-        access = gates.may(asking, interaction.asks(asked), trail, of_nobody=interaction.of_nobody)
+        with trail.step("access"):
+            access = gates.may(asking, interaction.asks(asked), trail, of_nobody=interaction.of_nobody)
     except AccessRefused as refused:
         if request.ids and not of_ticket and refused.errors[0].rule != "access-policy":
             # One answer for what is nobody's, hidden, or a refusing patient's.
@@ -250,7 +264,8 @@ def _interact(
         raise
     if named and not interaction.of_nobody:
         access.check_patients((named,), "", interaction.number)
-    return interaction.do(node, asked, access, trail)  # with GATE 3 in it
+    with trail.step("do"):
+        return interaction.do(node, asked, access, trail)  # with GATE 3 in it
 
 
 #: wsa:Action of an answer that comes later -> the transaction it is of.
@@ -391,6 +406,9 @@ def create_app(settings: Settings | None = None) -> App:
         raise SettingsError("store.database is not of this version: run `xds migrate`")
     counts = Counts()
     documents = document_store(settings, counts.s3_failed)
+    tracing = _tracing(settings)
+    if tracing is not None:
+        documents = tracing.store(documents)
     communities = _communities(settings)
     awaited = _awaited(settings, database, documents) if communities else None
     replies = _replies(settings, database, documents, communities)
@@ -433,7 +451,12 @@ def create_app(settings: Settings | None = None) -> App:
         )
     gates = _gates(settings, database, trust)
     handed_on = audit_receivers(settings)
-    begin = _trails(settings, database, [each.name for each in handed_on], counts)
+    begin = Trails(
+        AuditLog(database, settings["node.name"], [each.name for each in handed_on]),
+        audit_node(settings, _public_url(settings)),
+        counts,
+        tracing or unmeasured,
+    )
     app = falcon.App()
     plain_errors(app)
     absent = _absent(settings)
@@ -565,9 +588,12 @@ def _public_url(settings: Settings) -> str:
     return f"{'https' if settings['tls.certificate'] else 'http'}://{name}:{port}"
 
 
-def _trails(settings: Settings, database: Database, receivers: Sequence[str], counts: Counts) -> Trails:
-    own = audit_node(settings, _public_url(settings))
-    return Trails(AuditLog(database, own.name, receivers), own, counts)
+def _tracing(settings: Settings) -> Tracing | None:
+    if not settings["otel.endpoint"]:
+        return None
+    from xds.tracing import Tracing  # and its libraries, which are heavy and need not be installed
+
+    return Tracing(settings["otel.endpoint"], settings["node.name"], settings["otel.percent"])
 
 
 def _figures(database: Database, staging: StagingFolder) -> Iterator[Sample]:

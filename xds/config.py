@@ -28,6 +28,7 @@ from xds.repository.s3_options import (
     Bucket,
     S3Options,
     Secret,
+    is_loopback,
     read_bucket,
     read_endpoint,
     read_region,
@@ -247,6 +248,18 @@ SETTINGS: Final = (
         "text",
         _one_of("text", "json"),
         "Lines of the log as text, or each as a JSON object.",
+    ),
+    Setting(
+        "otel.endpoint",
+        "",
+        _http_url,
+        "Where spans go, OTLP over HTTP: https://host:4318/v1/traces; needs xds[otel]. Empty: none are made.",
+    ),
+    Setting(
+        "otel.percent",
+        100,
+        _number(0, 100),
+        "Requests without a traceparent that are traced, of a hundred; with one its sender decides.",
     ),
     Setting("tls.certificate", "", _path, "Server certificate chain, PEM."),
     Setting("tls.key", "", _path, "Key of the server certificate, PEM (PKCS#8)."),
@@ -569,6 +582,7 @@ def check_to_serve(settings: Settings) -> None:
     except SettingsError as error:
         errors += str(error).splitlines()
     errors += _patient_errors(settings)
+    errors += _otel_errors(settings)
     for key in ("repository.on_demand", "gateway.ticket_exchange"):
         if settings[key]:
             try:
@@ -587,6 +601,23 @@ def check_to_serve(settings: Settings) -> None:
         errors.append(str(error))
     if errors:
         raise SettingsError("\n".join(errors))
+
+
+def _otel_errors(settings: Settings) -> list[str]:
+    """Whether spans can be sent; what is read of a library here is whether it is there."""
+    if not (endpoint := settings["otel.endpoint"]):
+        return []
+    errors = []
+    if endpoint.startswith("http:") and not (settings["environment"] == "test" or is_loopback(endpoint)):
+        errors.append(
+            "otel.endpoint is not encrypted: write https://, or http:// of a loopback address, or set"
+            " environment = test"
+        )
+    try:
+        importlib.import_module("opentelemetry.exporter.otlp.proto.http")
+    except ImportError:
+        errors.append("otel.endpoint needs OpenTelemetry's libraries: install xds[otel]")
+    return errors
 
 
 def import_function(key: str, name: str) -> Callable[..., Any]:

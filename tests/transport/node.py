@@ -71,7 +71,7 @@ class Nobody:
     def fault(self, reason: str, reference: str) -> None:
         """Nothing."""
 
-    def close(self) -> None:
+    def close(self, received: int) -> None:
         """Nothing."""
 
 

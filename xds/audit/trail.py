@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -53,10 +53,17 @@ def _ended(deeds: Sequence[Deed]) -> str:
 class Trails:
     """Opens the trail of each request of a node."""
 
-    def __init__(self, audit: AuditLog, node: Node, counts: Counts | None = None) -> None:
+    def __init__(
+        self,
+        audit: AuditLog,
+        node: Node,
+        counts: Counts | None = None,
+        spans: Callable[[str], trace.Span] = trace.unmeasured,
+    ) -> None:
         self.audit = audit
         self.node = node
         self._counts = counts
+        self._spans = spans
 
     def __call__(self, req: falcon.Request) -> Trail:
         """Of an HTTP request, before it is read."""
@@ -65,18 +72,33 @@ class Trails:
             remote=req.remote_addr or "",
             trace=trace.read(req.get_header("traceparent", default="")),
         )
-        return Trail(self.audit, self.node, context, self._counts)
+        return self._open(context)
 
     def of(self, endpoint: str, remote: str) -> Trail:
         """Of a request that came in another way."""
-        return Trail(self.audit, self.node, Context(endpoint=endpoint, remote=remote), self._counts)
+        return self._open(Context(endpoint=endpoint, remote=remote))
+
+    def _open(self, context: Context) -> Trail:
+        span = self._spans(context.trace)
+        context.trace = context.trace or span.traceparent
+        return Trail(self.audit, self.node, context, self._counts, span)
 
 
 class Trail:
     """What the access log gets to know of one request; `context` is filled in as it becomes known."""
 
-    def __init__(self, audit: AuditLog, node: Node, context: Context, counts: Counts | None = None) -> None:
+    def __init__(
+        self,
+        audit: AuditLog,
+        node: Node,
+        context: Context,
+        counts: Counts | None = None,
+        span: trace.Span | None = None,
+    ) -> None:
         self.context = context
+        self._span = span or trace.unmeasured("")
+        #: A part of the work for the request, for whoever measures; a context manager.
+        self.step = self._span.step
         self._audit = audit
         self._node = node
         self._counts = counts
@@ -141,19 +163,30 @@ class Trail:
         self._ended = "fault"
         self._failed(Deed(outcome=Outcome.SERIOUS, reason=reason))
 
-    def close(self) -> None:
-        """The end, whatever came: what nobody told of was broken off."""
+    def close(self, received: int = 0) -> None:
+        """The end, whatever came, after so many bytes: what nobody told of was broken off."""
         if not self._told:
             self.fault("broken off")
         if self._counts is not None:
             self._counts.ended(self.context.number, self._ended, time.perf_counter() - self._began)
             if self._kept_out:
                 self._counts.denied(*self._kept_out)
+        self._span.end(
+            self.context.number,
+            self._ended,
+            endpoint=self.context.endpoint,
+            reference=self.context.reference,
+            rule=self._kept_out[1] if self._kept_out else "",
+            bytes=received,
+        )
 
-    def onward(self) -> str:
-        """The traceparent of a call that is made for the request; one that came without gets a trace here."""
+    def onward(self, community: str) -> trace.Call:
+        """The trace of a call that is made for the request; one that came without gets a trace here."""
+        call = self._span.call(community)
+        if call.traceparent:
+            return call
         self.context.trace = self.context.trace or trace.new()
-        return trace.onward(self.context.trace)
+        return trace.Call(trace.onward(self.context.trace))
 
     @property
     def patients(self) -> tuple[str, ...]:

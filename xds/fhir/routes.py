@@ -102,10 +102,11 @@ class FhirBase:
         trail = self._begin(req)
         trail.context.reference = new_reference()
         trail.context.message_id = _request_id(req)
+        stream = TimedStream(req.stream.read, self._limits, req.content_length)
         try:
-            self._answer(req, resp, trail)
+            self._answer(req, resp, stream, trail)
         finally:
-            trail.close()
+            trail.close(stream.count)
 
     def _tell(self, req: falcon.Request, resp: falcon.Response) -> None:
         form, told = Form.JSON, self._statement
@@ -115,9 +116,8 @@ class FhirBase:
             resp.status, told = error.status, outcome(error.issues)
         resp.content_type, resp.data = content_type(form), written(form, told)
 
-    def _answer(self, req: falcon.Request, resp: falcon.Response, trail: Trail) -> None:
+    def _answer(self, req: falcon.Request, resp: falcon.Response, stream: TimedStream, trail: Trail) -> None:
         started, reference, files = time.perf_counter(), trail.context.reference, _Files()
-        stream = TimedStream(req.stream.read, self._limits, req.content_length)
         form, detail = Form.JSON, ""
 
         def done(trouble: str = "") -> None:

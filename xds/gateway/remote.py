@@ -29,6 +29,7 @@ from xds.transport.limits import Limits
 from xds.transport.message import Message
 from xds.transport.soap import WSSE, write_security
 from xds.transport.staged import StagingFolder
+from xds.transport.trace import Call
 
 log = logging.getLogger("xds")
 
@@ -61,13 +62,13 @@ A = TypeVar("A", Listed, Handed)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked of a community: the Body, the assertion that came with it or nothing, `traceparent`, and
+    """What is asked of a community: the Body, the assertion that came with it or nothing, its trace, and
     the time.monotonic() at which nobody waits any more.
     """
 
     body: bytes
     assertion: bytes
-    trace: str
+    trace: Call
     deadline: float
 
 
@@ -203,11 +204,11 @@ class RemoteGateway:
         message_id = addressing.new_id()
         deadline = min(request.deadline, time.monotonic() + seconds)
         if not self._free.acquire(blocking=False):
-            return self.not_asked(broken("community-busy", self.community.urn))
+            return self._refused("community-busy", request)
         leave = self._breaker.begin()
         if leave is None:
             self._free.release()
-            return self.not_asked(broken("community-resting", self.community.urn))
+            return self._refused("community-resting", request)
         pending: Pending[A] = Pending(self, url, message_id, deadline)
         call = _Call(_ITI + transaction, url, message_id, deadline, request, read.keeps)
 
@@ -222,14 +223,19 @@ class RemoteGateway:
                 leave.failed()
             finally:
                 self._free.release()
+                request.trace.ended(rule)
                 pending.end(answer, broken(rule, self.community.urn) if rule else None)
 
         try:
             _threads.run(work)
         except RuntimeError:  # no more threads
             self._free.release()
-            pending.end(None, broken("community-busy", self.community.urn))
+            return self._refused("community-busy", request)
         return pending
+
+    def _refused(self, rule: str, request: Request) -> Pending[Any]:
+        request.trace.ended(rule)
+        return self.not_asked(broken(rule, self.community.urn))
 
     def not_asked(self, error: RegistryError) -> Pending[Any]:
         """In the place of a call that is not made."""
@@ -347,7 +353,7 @@ class _Call:
     @property
     def fields(self) -> dict[str, str]:
         """Of the HTTP header."""
-        return {"traceparent": self.request.trace} if self.request.trace else {}
+        return {"traceparent": self.request.trace.traceparent}
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,7 +114,7 @@ def s3_options(bucket: Bucket, given: Mapping[str, Any], work: Path | None, *, t
         else:
             if not secret.isprintable() or not secret:
                 errors.append("s3.secret_key_file does not hold the secret key alone")
-    if given["endpoint"].startswith("http:") and not (test or _is_loopback(given["endpoint"])):
+    if given["endpoint"].startswith("http:") and not (test or is_loopback(given["endpoint"])):
         errors.append(
             "s3.endpoint is not encrypted: write https://, or http:// of a loopback address, or set"
             " environment = test for a test"
@@ -134,7 +134,8 @@ def s3_options(bucket: Bucket, given: Mapping[str, Any], work: Path | None, *, t
     return S3Options(bucket=bucket, secret_key=secret, **{name: given[name] for name in names})
 
 
-def _is_loopback(url: str) -> bool:
+def is_loopback(url: str) -> bool:
+    """Whether what is sent there stays on this machine."""
     host = urlsplit(url).hostname or ""
     try:
         return ip_address(host).is_loopback

@@ -167,7 +167,7 @@ def _ask(
             pending.append(each.not_asked(error))
             continue
         body = adhoc_query_request(query.id, parameters, return_type=query.return_type, home=community.urn)
-        sent = Request(body, request.assertion, trail.onward(), deadline)
+        sent = Request(body, request.assertion, trail.onward(community.urn), deadline)
         pending.append(each.query(sent, leaf=leaf))
     return pending
 

@@ -123,7 +123,7 @@ def _ask(
         body = retrieve_document_set_request(
             (found.community.urn, each.repository_unique_id, each.document_unique_id) for each in asked
         )
-        sent = Request(body, request.assertion, trail.onward(), deadline)
+        sent = Request(body, request.assertion, trail.onward(found.community.urn), deadline)
         call = found.retrieve(sent)
         request.asked.adopt(call)  # whatever becomes of us, its documents are removed at the end
         pending.append((call, numbers))

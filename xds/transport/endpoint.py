@@ -43,8 +43,8 @@ class Witness(Protocol):
     def fault(self, reason: str, reference: str) -> None:
         """It is answered with a fault."""
 
-    def close(self) -> None:
-        """The answer is made, or nobody will make one."""
+    def close(self, received: int) -> None:
+        """The answer is made, or nobody will make one; so many bytes came."""
 
 
 W = TypeVar("W", bound=Witness)
@@ -108,15 +108,15 @@ class SoapEndpoint(Generic[W]):
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Read the message, have it handled, write the answer."""
         witness = self._witness(req)
+        stream = TimedStream(req.stream.read, self._limits, req.content_length)
         try:
-            self._answer(req, resp, witness)
+            self._answer(req, resp, stream, witness)
         finally:
-            witness.close()
+            witness.close(stream.count)
 
-    def _answer(self, req: falcon.Request, resp: falcon.Response, witness: W) -> None:
+    def _answer(self, req: falcon.Request, resp: falcon.Response, stream: TimedStream, witness: W) -> None:
         started = time.perf_counter()
         length = req.content_length
-        stream = TimedStream(req.stream.read, self._limits, length)
         content_type = req.content_type or ""
         message: Message | None = None
         version, message_id, action, reference = expected_version(content_type), "", "", ""
