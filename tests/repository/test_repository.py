@@ -195,6 +195,14 @@ def test_a_sweep_looks_only_at_the_hours_since_the_last(shelf: Shelf) -> None:
     assert sweep(shelf.database, shelf.store, grace=timedelta(0), everything=True).unregistered == 1
 
 
+def test_a_sweep_whose_clock_was_ahead_hides_no_hour_from_the_next(shelf: Shelf) -> None:
+    """What is put after the clock was put right is looked at, though the mark was of an hour to come."""
+    assert sweep(shelf.database, shelf.store, grace=timedelta(days=-400)).unregistered == 0
+    hour = datetime.now(UTC) - timedelta(hours=1)
+    shelf.beneath.plant(f"{hour:%Y/%m/%d/%H}/ab", b"x")
+    assert sweep(shelf.database, shelf.store, grace=timedelta(0)).unregistered == 1
+
+
 def test_a_sweep_with_too_short_a_grace_time_loses_no_acknowledged_document(shelf: Shelf) -> None:
     """It takes bytes that were just put; then their registration is refused, not acknowledged."""
     put = shelf.repository.put([NewDocument("doc", "text/plain", shelf.stage(b"x"))])

@@ -51,11 +51,11 @@ def test_of_many_at_the_same_moment_one_is_the_first(database: Database):
 
 
 def test_what_has_ended_is_deleted_and_nothing_else(database: Database):
-    """An hour after its end the ended one is gone from the table, and the other is still refused."""
+    """A day after its end the ended one is gone from the table, and the other is still refused."""
     replay = Replay(database)
     replay.first_use("short", NOW + timedelta(seconds=10), NOW)
     replay.first_use("long", SOON, NOW)
-    later = NOW + timedelta(seconds=3671)
+    later = NOW + timedelta(days=1, seconds=71)
     assert replay.first_use("third", later, later)
     assert not replay.first_use("long", SOON, later)
     with database.read() as connection:

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import Connection, Executable, bindparam, insert, literal_column, select, update
+from sqlalchemy import Connection, Executable, bindparam, func, insert, literal_column, select, update
 from sqlalchemy.exc import OperationalError
 
 from xds.audit.event import Entry
@@ -37,6 +37,7 @@ _HEAD: Final = (
     .where(audit_chain.c.chain_pk == bindparam("chain"), audit_chain.c.node == bindparam("node"))
     .with_for_update()
 )
+_NEWEST: Final = select(func.max(audit_chain.c.recorded))
 _MOVE: Final = (
     update(audit_chain)
     .where(audit_chain.c.chain_pk == bindparam("chain"))
@@ -56,6 +57,11 @@ def digest(before: bytes, node: str, row: Any) -> bytes:
     """The hash of a row: of everything in it, and of the row before it."""
     fields = [node, row.seq, row.recorded, row.pid, row.person, row.code, row.outcome]
     return hashlib.sha256(before + orjson.dumps(fields) + bytes(row.body)).digest()
+
+
+def newest(connection: Connection) -> int:
+    """When the last event of all nodes was recorded, in microseconds since 1970."""
+    return int(connection.execute(_NEWEST).scalar() or 0)
 
 
 class AuditLog:

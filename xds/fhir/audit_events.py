@@ -7,7 +7,6 @@ writes, changes or deletes an event: they come from the node's own deeds alone.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -18,6 +17,7 @@ from xds.access.policy import Action
 from xds.audit.event import instant, person_of
 from xds.audit.facts import Deed, Query, Subject, for_each_patient
 from xds.audit.search import Event, Found, Page, Scope, Search, Unusable, find, is_known, read
+from xds.audit.store import newest
 from xds.audit.trail import Trail
 from xds.audit.views import Documents, View, named, shown
 from xds.fhir.interaction import Answer, Interaction, Request
@@ -107,6 +107,7 @@ def answer(node: Node, asked: Asked, access: Access, trail: Trail) -> Answer:
         raise Refused(
             404, Issue("not-found", "There is nothing of this id for you here."), reason="not-found"
         )
+    links = _links(node, asked, page)  # as it is before this reading is on record
     _tell(page.found, reader, trail)
     events = [each.event for each in page.found]
     if asked.one:
@@ -114,7 +115,7 @@ def answer(node: Node, asked: Asked, access: Access, trail: Trail) -> Answer:
     bundle: dict[str, Any] = {
         "resourceType": "Bundle",
         "type": "searchset",
-        "link": _links(asked, page),
+        "link": links,
     }
     if events:
         bundle["entry"] = [
@@ -174,14 +175,16 @@ def _tell(found: Sequence[Found], reader: Reader, trail: Trail) -> None:
     trail.seen(*for_each_patient(Deed(objects=len(found)), pids))
 
 
-def _links(asked: Asked, page: Page) -> list[dict[str, str]]:
+def _links(node: Node, asked: Asked, page: Page) -> list[dict[str, str]]:
     parameters = asked.parameters
     kept = [(name, value) for name, value in parameters if name != "cursor"]
-    if len(kept) == len(parameters):
-        # What is written meanwhile, by reading too, is no page of this search.
-        kept.append(("date", f"lt{instant(time.time_ns() // 1000)}"))
     links = [{"relation": "self", "url": f"{asked.address}?{urlencode(parameters)}"}]
     if page.following is not None:
+        if len(kept) == len(parameters):
+            # What is written meanwhile, by reading too, is no page of this search. The clock would not do:
+            # where it was put back, events of a moment ago are ahead of it.
+            with node.database.read() as connection:
+                kept.append(("date", f"le{instant(newest(connection))}"))
         following = urlencode([*kept, ("cursor", page.following)])
         links.append({"relation": "next", "url": f"{asked.address}?{following}"})
     return links

@@ -65,6 +65,10 @@ def sweep(
     before = datetime.now(UTC) - grace
     with database.read() as connection:
         since = "" if everything else connection.execute(_WATERMARK).scalar_one_or_none() or ""
+    # An hour is done when nothing can be put in it any more and all of it was old enough to be looked at.
+    done = (before - timedelta(hours=1)).strftime("%Y/%m/%d/%H")
+    # A sweep whose clock was ahead has written down an hour that has not been; ours tells how far it can be.
+    since = min(since, done)
     listed, strays = 0, []
     for keys in _batches(store.keys(since, before), 500):
         with database.read() as connection:
@@ -83,9 +87,7 @@ def sweep(
     for keys in _batches(strays, _TOGETHER):
         for removed in database.transact(partial(_remove, store=store, keys=keys)):
             unregistered, size = unregistered + 1, size + removed
-    # An hour is done when nothing can be put in it any more and all of it was old enough to be looked at.
-    done = (before - timedelta(hours=1)).strftime("%Y/%m/%d/%H")
-    if done > since:
+    if done != since:
         with database.write() as connection:
             connection.execute(insert_new(maintenance, connection.dialect), {"name": _NAME, "value": done})
             connection.execute(_DONE, {"done": done})

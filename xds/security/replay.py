@@ -20,8 +20,9 @@ from xds.store.schema import used_ticket
 
 #: Rows whose time is over are deleted at most this often by one process, in seconds.
 _CLEAN_SECONDS: Final = 60
-#: And so many seconds later: another node's clock may be behind ours.
-_MARGIN: Final = 3600
+#: And so many seconds later: another node's clock may be behind ours, and ours may be put back, by which
+#: what had ended is good again.
+_MARGIN: Final = 86_400
 
 
 class Replay:
