@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import psycopg
 import pytest
 import urllib3
 
@@ -51,4 +52,25 @@ def test_a_node_outlives_its_database_even_when_a_worker_dies_meanwhile(
         assert _eventually(lambda: _is_ready(node))
         assert send(node, m.mtom([m.Document(unique_id="2.25.77.4")], "2.25.77.5")).outcome == SUCCESS
         assert send(node, m.mtom_retrieve("2.25.77.1")).documents()["2.25.77.1"] == first.content
+        node.stop()
+
+
+def test_a_database_that_takes_no_writes_stores_nothing_and_comes_back(new_node: Callable[..., Node]) -> None:
+    """Each request is busy, by its rule, and has left nothing behind; the same is taken afterwards."""
+    with postgres.cluster() as server:
+        url = server.url.replace("postgresql://", "postgresql+psycopg://")
+        node = new_node(store__database=url)
+        submission = m.mtom([m.Document(unique_id="2.25.78.1")], "2.25.78.2")
+        with psycopg.connect(f"{server.address}/postgres", autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET default_transaction_read_only = on")
+            connection.execute("SELECT pg_reload_conf()")
+            assert _eventually(lambda: not _is_ready(node))
+            (error,) = send(node, submission).errors
+            assert (error.code, error.rule) == ("XDSRepositoryBusy", "node-busy")
+            kept = [each for each in node.documents.rglob("*") if each.is_file()]
+            assert kept == []
+            connection.execute("ALTER SYSTEM RESET default_transaction_read_only")
+            connection.execute("SELECT pg_reload_conf()")
+        assert _eventually(lambda: _is_ready(node))
+        assert send(node, submission).outcome == SUCCESS
         node.stop()
