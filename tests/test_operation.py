@@ -158,6 +158,7 @@ def sending(node: Node, count: int) -> Iterator[None]:
     assert outcomes == [SUCCESS] * count
 
 
+@pytest.mark.embedded
 def test_writers_that_wait_for_sqlite_are_told(new_node: Callable[..., Node]) -> None:
     """One is at the pen, or first in line for it; readers are not bounded, so none is told to be free."""
     node = new_node()

@@ -1,4 +1,4 @@
-"""SIGTERM while a node is at work: what has begun is finished, what comes later is refused, and it ends by itself."""
+"""SIGTERM while a node is at work: what has begun is finished, what comes later refused, and it ends."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from tests.blackbox import messages as m
+from tests.blackbox.state import staged
 from tests.blackbox.wire import SUCCESS, Request, send
 from tests.nodes import Node
 
@@ -55,8 +56,8 @@ def told_to_end(node: Node) -> psutil.Process:
 
 
 def test_transfers_that_have_begun_are_finished(tmp_path: Path) -> None:
-    """A slow upload is stored and answered, a slow download comes whole, an idle connection is closed, and the
-    parent ends with status 0; nothing is left in staging.
+    """A slow upload is stored and answered, a slow download comes whole, an idle connection is closed, and
+    the parent ends with status 0; nothing is left in staging.
     """
     node = Node(tmp_path, node__workers=2)
     node.start()
@@ -80,7 +81,7 @@ def test_transfers_that_have_begun_are_finished(tmp_path: Path) -> None:
         assert b"ResponseStatusType:Success" in answer
         assert large.content in begun + everything(download)
         assert parent.wait(30) == 0
-        assert list((node.documents / "staging").iterdir()) == []
+        assert staged(node) == []
         for each in (upload, download, idle):
             each.close()
         node.kill()
