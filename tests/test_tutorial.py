@@ -51,7 +51,7 @@ def test_every_command_of_the_tutorial_works_and_prints_what_it_shows(tmp_path: 
     steps = _steps()
     assert len(steps) > 20
     script = "set -eu -o pipefail\n" + "".join(
-        f"echo '{_MARK} {number}'\n{command}\n"
+        f"printf '\\n{_MARK} {number}\\n'\n{command}\n"
         for number, (command, _) in enumerate(steps)
         if not command.startswith(_DONE_ALREADY)
     )
