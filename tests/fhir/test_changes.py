@@ -709,7 +709,7 @@ def test_a_node_that_is_killed_while_it_removes_keeps_all_of_a_document_or_nothi
                     break
                 time.sleep(0.02)
             else:
-                failed.append((path, answer.status, answer.text()))
+                failed.append((path, answer.status, answer.data.decode()))
             with lock:
                 removed.append(path)
 

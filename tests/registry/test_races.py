@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import threading
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from xds.errors import RegistryFailure
 from xds.metadata import names
 from xds.metadata.entries import registry_object
 from xds.metadata.model import Code, DocumentEntry, RegistryObject
+from xds.registry.view import EVERYTHING
 from xds.store.database import Database
 from xds.store.schema import code, patient
 
@@ -220,3 +222,28 @@ def _deadlocks(desk: Desk, engine: str) -> int:
     counted = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
     with desk.database.read() as connection:
         return int(connection.exec_driver_sql(counted).scalar_one())
+
+
+def test_the_last_two_documents_of_a_set_removed_at_once_take_it_with_them(desk: Desk) -> None:
+    """Whoever comes second finds the set with nothing else in it, and nobody is refused for an orphan."""
+    for number in range(1, CONTESTS + 1):
+        both = [_document(number, side) for side in range(SIDES)]
+        desk.submit(s.submission(*both, of=_set(number, 0)))
+        at_once = threading.Barrier(SIDES)
+
+        def remove(document: DocumentEntry, at_once: threading.Barrier = at_once) -> None:
+            at_once.wait(60)
+            desk.database.transact(
+                lambda connection: desk.registry.remove_document(
+                    connection,
+                    uuid.UUID(document.entry_uuid).bytes,
+                    document.unique_id,
+                    EVERYTHING,
+                )
+            )
+
+        with ThreadPoolExecutor(SIDES) as pool:
+            for done in [pool.submit(remove, each) for each in both]:
+                done.result()
+    left = {table: desk.count(table) for table in ("document_entry", "submission_set", "association")}
+    assert left == dict.fromkeys(left, 0)

@@ -96,7 +96,18 @@ def remove(
 def going_with(connection: Connection, logical: bytes) -> list[str]:
     """The ids that a removal of a document must name, so that what stays is whole: all its versions, their
     associations, what holds these, and the submission sets that would be left with nothing.
+
+    Their patients are locked: who removes another document of the set decides whether it is left with nothing.
     """
+
+    def look() -> tuple[list[bytes], set[int]]:
+        going = _going_with(connection, logical)
+        return going, {row.survivor_pk for row in locate(connection, _OWNERS, going).values()}
+
+    return [uuid_urn(each) for each in patients.lock_until_settled(connection, look)]
+
+
+def _going_with(connection: Connection, logical: bytes) -> list[bytes]:
     entries = {
         bytes(row[0]) for row in connection.execute(versions(document_entry, UUIDS), {"uuids": [logical]})
     }
@@ -108,7 +119,7 @@ def going_with(connection: Connection, logical: bytes) -> list[str]:
         for each in sets
         if all(bytes(row.entry_uuid) in links for row in fetch(connection, _HELD_BY, [each]))
     }
-    return [uuid_urn(each) for each in (*sorted(entries), *sorted(links), *sorted(emptied))]
+    return [*sorted(entries), *sorted(links), *sorted(emptied)]
 
 
 _TOUCHED_BY: Final = tuple(
