@@ -108,11 +108,13 @@ def _need() -> None:
 class Cluster:
     """One server in a folder; run as an unprivileged user, because PostgreSQL refuses to run as root."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **settings: str) -> None:
         found = binaries()
         assert found is not None, MISSING
         self._bin = found
+        self.folder = folder
         self._data = folder / "data"
+        self._settings = _SETTINGS | settings
         self.port = free_port()
         self.address = f"postgresql://xds@127.0.0.1:{self.port}"
         self._as: dict[str, Any] = {}
@@ -133,9 +135,12 @@ class Cluster:
 
     def start(self) -> None:
         """Start the server and wait until it answers."""
-        options = [word for name, value in _SETTINGS.items() for word in ("-c", f"{name}={value}")]
+        options = [word for name, value in self._settings.items() for word in ("-c", f"{name}={value}")]
         command = [self._bin / "postgres", "-D", self._data, "-p", str(self.port), *options]
-        self._server = subprocess.Popen(command, cwd="/", start_new_session=True, **self._as)
+        with (self.folder / "log").open("ab") as log:
+            self._server = subprocess.Popen(
+                command, cwd="/", start_new_session=True, stdout=log, stderr=log, **self._as
+            )
         for _ in range(600):
             assert self._server.poll() is None, "the server ended"
             with contextlib.suppress(psycopg.OperationalError):
@@ -164,6 +169,40 @@ class Cluster:
             self._server.wait(30)
             self._server = None
 
+    def kill(self) -> None:
+        """End the postmaster (SIGKILL), as a loss of power would; its children notice and end."""
+        assert self._server is not None
+        children = psutil.Process(self._server.pid).children()
+        self._server.kill()
+        self._server.wait(30)
+        self._server = None
+        psutil.wait_procs(children, timeout=30)
+        (self._data / "postmaster.pid").unlink(missing_ok=True)
+
+    def sql(self, statement: str, database: str = _TEMPLATE) -> Any:
+        """The first column of the first row of a statement, as its superuser; None without rows."""
+        with psycopg.connect(f"{self.address}/{database}", autocommit=True) as connection:
+            cursor = connection.execute(statement.encode())
+            row = cursor.fetchone() if cursor.description else None
+        return row[0] if row else None
+
+    def log(self) -> str:
+        """What the server has written so far."""
+        return (self.folder / "log").read_text(errors="replace")
+
+    def standby(self, name: str, **settings: str) -> Cluster:
+        """A streaming standby of this server, in a folder beside it, called `name` there; not started."""
+        folder = self.folder / name
+        folder.mkdir()
+        other = Cluster(folder, **{**self._settings, "cluster_name": name, **settings})
+        source = f"host=127.0.0.1 port={self.port} user=xds application_name={name}"
+        self._run(["pg_basebackup", "-D", other._data, "-d", source, "-R", "-c", "fast", "--no-sync"])
+        return other
+
+    def promote(self) -> None:
+        """Make a standby a primary."""
+        assert self.sql("SELECT pg_promote()")
+
     @property
     def runs(self) -> bool:
         """Whether the server is still there."""
@@ -176,11 +215,14 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def cluster() -> Iterator[Cluster]:
-    """A cluster for one test, with a migrated database; skips without a server."""
+def cluster(**settings: str) -> Iterator[Cluster]:
+    """A cluster for one test, with a migrated database; skips without a server. `settings` are the server's.
+
+    Its standbys are for the test to stop.
+    """
     _need()
     folder = Path(tempfile.mkdtemp(prefix="xds-postgresql-"))
-    one = Cluster(folder)
+    one = Cluster(folder, **settings)
     try:
         one.make()
         one.start()

@@ -401,10 +401,15 @@ def create_app(settings: Settings | None = None) -> App:
         set_up(settings["log.format"])
         keep_freed()
     check_to_serve(settings)
-    database = Database(settings["store.database"], settings["store.connections"])
+    counts = Counts()
+    database = Database(
+        settings["store.database"],
+        settings["store.connections"],
+        settings["store.replica"],
+        counts.read,
+    )
     if not _is_current(database, patient=alone):
         raise SettingsError("store.database is not of this version: run `xds migrate`")
-    counts = Counts()
     documents = document_store(settings, counts.s3_failed)
     tracing = _tracing(settings)
     if tracing is not None:

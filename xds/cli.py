@@ -137,10 +137,13 @@ def check(arguments: argparse.Namespace) -> int:
     print("settings   in order")
     with _documents(settings), _database(settings) as database:
         current = database.is_current()
+        trouble = database.trouble_of_replica() if current else ""
     old = "not there, or of another version: `xds migrate` makes it"
     print("database   " + ("up to date" if current else old))
+    if settings["store.replica"] and current:
+        print("replica    " + (f"not used, the database answers: {trouble}" if trouble else "has everything"))
     print("documents  writable")
-    return 0 if current else 1
+    return 0 if current and not trouble else 1
 
 
 _COPY = "Copy a registry and its documents to another database and store; goes on where it was broken off."
@@ -313,7 +316,7 @@ def _database(settings: Settings) -> Iterator[Database]:
     from xds.store.trouble import DatabaseBusy, is_busy
 
     try:
-        database = Database(settings["store.database"])
+        database = Database(settings["store.database"], replica=settings["store.replica"])
     except (ArgumentError, ImportError, ValueError):
         raise SettingsError(
             "store.database is not a database URL; write sqlite:///… with a path, or postgresql+psycopg://…"

@@ -189,6 +189,13 @@ def _database_url(value: Any) -> str:
     return _text(value) if _text(value).startswith("postgresql") else _url(value)
 
 
+def _replica_url(value: Any) -> str:
+    url = _text(value)
+    if url and not url.startswith("postgresql+psycopg://"):
+        raise ValueError("is not postgresql+psycopg://…")
+    return url
+
+
 def _folder_url(value: Any) -> Path | None:
     url = _url(value)
     if url and not url.startswith("file:///"):
@@ -275,6 +282,13 @@ SETTINGS: Final = (
         "sqlite:////var/lib/xds/xds.db",
         _database_url,
         "Database URL of SQLAlchemy: sqlite:///… with a path, or postgresql+psycopg://… of a server.",
+    ),
+    Setting(
+        "store.replica",
+        "",
+        _replica_url,
+        "URL of a streaming standby of it, postgresql+psycopg://…, which answers queries while it has all"
+        " that was acknowledged; empty: none.",
     ),
     Setting(
         "store.documents",
@@ -576,6 +590,8 @@ def check_to_serve(settings: Settings) -> None:
         errors.append(
             "tls.client_ca needs tls.certificate and tls.key: client certificates come with TLS only"
         )
+    if settings["store.replica"] and not settings["store.database"].startswith("postgresql"):
+        errors.append("store.replica is for PostgreSQL: leave it out, or set store.database")
     errors += _tls_errors(settings)
     try:
         documents_in_s3(settings)

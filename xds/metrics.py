@@ -34,7 +34,7 @@ class Sample:
 
 class Counts:
     """What is counted since the start: requests, how they ended and how long they took, whom a gate did not
-    let in, and what the document server failed at.
+    let in, what the document server failed at, and how often the replica of the database answered.
     """
 
     def __init__(self) -> None:
@@ -58,6 +58,12 @@ class Counts:
             ["deed"],
             registry=self._registry,
         )
+        self._reads = Counter(
+            "xds_replica_reads_total",
+            "Reads that the replica may answer, by what answered them and why it was not the replica.",
+            ["answered_by", "reason"],
+            registry=self._registry,
+        )
 
     def ended(self, transaction: str, outcome: str, seconds: float) -> None:
         """One request that has ended."""
@@ -70,6 +76,10 @@ class Counts:
     def s3_failed(self, deed: str) -> None:
         """One call to the S3 server; `deed` is what the store wanted of it, in its own words."""
         self._s3_failures.labels(deed).inc()
+
+    def read(self, answered_by: str, reason: str) -> None:
+        """One read that the replica may answer."""
+        self._reads.labels(answered_by, reason).inc()
 
     def text(self) -> str:
         """Those of all workers, in Prometheus' format."""

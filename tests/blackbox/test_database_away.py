@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import psycopg
@@ -14,17 +13,9 @@ from tests.blackbox import messages as m
 from tests.blackbox.state import counts
 from tests.blackbox.wire import SUCCESS, send
 from tests.nodes import Node
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.parametrize("engine", ["sqlite"], indirect=True, scope="session")
-
-
-def _eventually(true: Callable[[], bool], seconds: float = 30) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if true():
-            return True
-        time.sleep(0.1)
-    return False
 
 
 def _is_ready(node: Node) -> bool:
@@ -48,9 +39,9 @@ def test_a_node_outlives_its_database_even_when_a_worker_dies_meanwhile(
         assert not node.is_ready()
         (worker,) = [each for each in node.workers() if "resource_tracker" not in " ".join(each.cmdline())]
         worker.kill()
-        assert _eventually(lambda: "waiting for the database" in node.log.read_text())
+        assert eventually(lambda: "waiting for the database" in node.log.read_text())
         server.start()
-        assert _eventually(lambda: _is_ready(node))
+        assert eventually(lambda: _is_ready(node))
         assert send(node, m.mtom([m.Document(unique_id="2.25.77.4")], "2.25.77.5")).outcome == SUCCESS
         assert send(node, m.mtom_retrieve("2.25.77.1")).documents()["2.25.77.1"] == first.content
         node.stop()

@@ -25,7 +25,12 @@ OPEN = Options(patients="open")
 
 
 class Desk:
-    """A registry as its users see it: submit objects, ask stored queries."""
+    """A registry as its users see it: submit objects, ask stored queries.
+
+    `replica`: whether a replica may answer, as for ITI-18.
+    """
+
+    replica = False
 
     def __init__(self, database: Database, options: Options = OPEN) -> None:
         self.database = database
@@ -65,7 +70,9 @@ class Desk:
                 slots.append(Slot("$" + name, values))
         return_type = "LeafClass" if leaf else "ObjectRef"
         asked = StoredQuery(query, slots, return_type, multi_patient=query in MULTI_PATIENT_QUERIES)
-        answer = b"".join(chain.from_iterable(self.registry.query(asked, visibility).elements))
+        answer = b"".join(
+            chain.from_iterable(self.registry.query(asked, visibility, replica=self.replica).elements)
+        )
         wrapped = (
             f'<rim:RegistryObjectList xmlns:rim="{names.RIM}">'.encode()
             + answer

@@ -118,7 +118,7 @@ def check_communities(node: Node, given: p.Given) -> None:
 def search(node: Node, asked: bundles.Asked, access: Access, trail: Trail) -> Answer:
     """A page of DocumentReferences."""
     access.check_patients([asked.pid] if asked.pid else (), "patient")
-    page = node.registry.search(asked.searches[0], access.visibility)
+    page = node.registry.search(asked.searches[0], access.visibility, replica=True)
     resources = document_references(node, page, access.visibility, asked.request)
     seen(page, trail)
     headers = {}

@@ -139,7 +139,7 @@ def search(node: Node, asked: bundles.Asked, access: Access, trail: Trail) -> An
 
 def _pages(node: Node, searches: Sequence[Search], visibility: Visibility) -> Sequence[tuple[Search, Page]]:
     """A page of each search, which together are one page: what does not fit is left for the next."""
-    pages = [node.registry.search(each, visibility) for each in searches]
+    pages = [node.registry.search(each, visibility, replica=True) for each in searches]
     size = searches[0].size
     if sum(len(page.hits) for page in pages) > size:
         keys = [(hit.key, number) for number, page in enumerate(pages) for hit in page.hits]
@@ -147,7 +147,7 @@ def _pages(node: Node, searches: Sequence[Search], visibility: Visibility) -> Se
         for number, each in enumerate(searches):
             fitting = sum(own == number for _, own in keys[:size])
             total = pages[number].total
-            own = node.registry.search(replace(each, size=fitting, counted=0), visibility)
+            own = node.registry.search(replace(each, size=fitting, counted=0), visibility, replica=True)
             pages[number] = replace(own, total=total)
     return list(zip(searches, pages, strict=True))
 

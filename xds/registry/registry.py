@@ -273,10 +273,13 @@ class Registry:
         """Let one patient id stand for two; raises RegistryFailure (patients.merge)."""
         patients.merge(connection, self.domain, subsumed, surviving)
 
-    def query(self, query: StoredQuery, visibility: Visibility, home: str = "") -> Found:
+    def query(
+        self, query: StoredQuery, visibility: Visibility, home: str = "", *, replica: bool = False
+    ) -> Found:
         """What a stored query finds, as far as one answer may hold it. Raises RegistryFailure.
 
         `home` stands on each object of the answer (ITI TF-2 3.38.4.1.3); without, that of its registration.
+        `replica`: whether a replica may answer (Database.fetch).
         """
         errors = self._check(query)
         module = (MULTI_PATIENT_QUERIES if query.multi_patient else STORED_QUERIES).get(query.id)
@@ -292,7 +295,7 @@ class Registry:
             visibility=visibility,
             errors=errors,
         )
-        found = self._database.fetch(self._compiled(module, shape, bound), bound)
+        found = self._database.fetch(self._compiled(module, shape, bound), bound, replica=replica)
         warnings: tuple[RegistryError, ...] = ()
         if len(found) > self.options.results:
             del found[self.options.results :]
@@ -304,9 +307,12 @@ class Registry:
             raise RegistryFailure(broken("query-single-patient"))
         return Found(elements.write(found, self._codes, home), len(found), _listed(found, leaf), warnings)
 
-    def search(self, search: Search, visibility: Visibility) -> Page:
-        """A page of what fits the search; each object bears its home, or else this community's."""
-        found = self._searches.page(search, visibility)
+    def search(self, search: Search, visibility: Visibility, *, replica: bool = False) -> Page:
+        """A page of what fits the search; each object bears its home, or else this community's.
+
+        `replica`: as in `query`.
+        """
+        found = self._searches.page(search, visibility, replica=replica)
         hits = tuple(
             Hit(bytes(row[6]), bytes(row[LOGICAL]), row[VERSION], bool(row[5]), row[KEY])
             for row in found.rows

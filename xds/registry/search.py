@@ -462,7 +462,7 @@ class Searches:
     codes: Codes
     kept: Kept = field(repr=False)
 
-    def page(self, search: Search, visibility: Visibility) -> Rowed:
+    def page(self, search: Search, visibility: Visibility, *, replica: bool) -> Rowed:
         """The rows of a page, in order."""
         search = replace(search, terms=tuple(map(_padded, search.terms)))
         view = View(leaf=True, level=1, visibility=visibility)
@@ -488,7 +488,7 @@ class Searches:
                 lambda: _page(search, view),
                 given,
             )
-            found.append(self.database.fetch(statement, given))
+            found.append(self.database.fetch(statement, given, replica=replica))
         ordered = merge(*found, key=lambda row: -row[KEY] if search.newest_first else row[KEY])
         rows = list(islice(ordered, search.skipped, search.skipped + search.size + 1))
         total = None
@@ -497,7 +497,7 @@ class Searches:
             for key in keys:
                 given = {**bound, "most": search.counted, **({} if key is None else {"patient": key})}
                 statement = self.kept(("count", *of), lambda: _count(search, view), given)
-                total += self.database.fetch(statement, given)[0][0]
+                total += self.database.fetch(statement, given, replica=replica)[0][0]
         return Rowed(rows[: search.size], len(rows) > search.size, total)
 
     def links(self, uuids: Sequence[bytes], types: Sequence[str], visibility: Visibility) -> list[Link]:

@@ -1,8 +1,9 @@
 """The database: how it is opened, read, written and migrated, on SQLite or on PostgreSQL.
 
 The registry and the repository get their connections here and nowhere else; sqlite.py and postgresql.py know
-what is special about each. A reader never blocks; a writer is alone (SQLite) or alone on its patient
-(registry/register.py says how). It must never hold a statement about documents.
+what is special about each, replica.py what may be read elsewhere. A reader never blocks; a writer is alone
+(SQLite) or alone on its patient (registry/register.py says how). It must never hold a statement about
+documents.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from xds.errors import SettingsError
 from xds.store.postgresql import Postgresql
+from xds.store.replica import Replica
 from xds.store.sqlite import Sqlite
 from xds.store.trouble import DatabaseBusy, was_broken_off
 
@@ -130,6 +132,10 @@ class Compiled:
 Run = Callable[[Compiled, Mapping[str, Any]], list[Any]]
 
 
+def _uncounted(answered_by: str, reason: str) -> None:
+    """Where nobody wants to know."""
+
+
 def _constant(name: str, bind: BindParameter[Any]) -> Iterator[tuple[str, Any]]:
     """The value of a statement's own parameter, or the values of its list."""
     if bind.expanding:
@@ -142,10 +148,17 @@ class Database:
     """One database and the ways to use it: `fetch`, `read`, `write`, `transact`.
 
     Safe to share between threads; each worker process opens its own. `connections` bounds those to a server,
-    for reading and for writing each. Raises SettingsError for a URL that cannot be used.
+    for reading and for writing each. `replica`: the URL of a standby for the reads that allow it; `counted`
+    is told what answered each of these (replica.py). Raises SettingsError for a URL that cannot be used.
     """
 
-    def __init__(self, url: str, connections: int = 8) -> None:
+    def __init__(
+        self,
+        url: str,
+        connections: int = 8,
+        replica: str = "",
+        counted: Callable[[str, str], None] = _uncounted,
+    ) -> None:
         try:
             self.url = make_url(url)
         except ArgumentError:
@@ -159,6 +172,15 @@ class Database:
         # One item for each thread that uses, or waits for, a connection: a list is changed without a lock.
         self._reading: list[None] = []
         self._writing: list[None] = []
+        self._replica: Replica | None = None
+        if replica:
+            if not isinstance(self._kind, Postgresql):
+                raise SettingsError("store.replica is for PostgreSQL: leave it out, or set store.database")
+            try:
+                standby = make_url(replica)
+            except ArgumentError:
+                raise SettingsError("store.replica is not a database URL") from None
+            self._replica = Replica(standby, connections, self._ask, counted)
 
     @property
     def engine(self) -> Engine:
@@ -193,10 +215,26 @@ class Database:
             compiled.string, tuple(places.get(name, (name, None)) for name in compiled.positiontup), constants
         )
 
-    def fetch(self, compiled: Compiled, bound: Mapping[str, Any]) -> list[Any]:
-        """All rows of one compiled statement, as plain tuples: the hot path of every read."""
+    def fetch(self, compiled: Compiled, bound: Mapping[str, Any], *, replica: bool = False) -> list[Any]:
+        """All rows of one compiled statement, as plain tuples: the hot path of every read.
+
+        With `replica` the standby may answer, when it has all that was acknowledged before: for answers only,
+        never for what is judged before something is written.
+        """
+        values = compiled.values(bound)
+        if replica and self._replica is not None:
+            rows = self._replica.fetch(compiled.text, values)
+            if rows is not None:
+                return rows
+        return self._ask(compiled.text, values)
+
+    def _ask(self, text: str, values: tuple[Any, ...]) -> list[Any]:
         with _waiting(self._reading):
-            return self._kind.fetch(compiled.text, compiled.values(bound))
+            return self._kind.fetch(text, values)
+
+    def trouble_of_replica(self) -> str:
+        """What is wrong with the replica, in a sentence; nothing when all is well, or when there is none."""
+        return self._replica.trouble() if self._replica else ""
 
     def run(self, connection: Connection, compiled: Compiled, bound: Mapping[str, Any]) -> list[Any]:
         """The rows of a compiled statement in a write transaction, straight from the driver."""
@@ -293,6 +331,8 @@ class Database:
     def close(self) -> None:
         """Close every connection that is not in use."""
         self._kind.close()
+        if self._replica is not None:
+            self._replica.close()
 
 
 def _pool(standing: int, most: int | None) -> Pool:

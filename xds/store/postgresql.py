@@ -1,14 +1,14 @@
 """PostgreSQL: READ COMMITTED, row locks, and an end to every waiting.
 
-Used by database.py only. Writers lock their patient's row first (registry/patients.py); nothing here or
-elsewhere uses advisory locks, table locks outside migrations, or anything else that a distributed PostgreSQL
-or a pooler refuses.
+Used by database.py and, for its connections, replica.py only. Writers lock their patient's row first
+(registry/patients.py); nothing here or elsewhere uses advisory locks, table locks outside migrations, or
+anything else that a distributed PostgreSQL or a pooler refuses.
 """
 
 from __future__ import annotations
 
 import select
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any, Final
 
@@ -24,7 +24,7 @@ from xds.store.trouble import DatabaseBusy
 _WAIT_SECONDS: Final = 30
 
 #: jit: its compiling takes longer than our statements. A thread that dies must not keep a patient locked.
-_SESSION: Final = {
+SESSION: Final[Mapping[str, str]] = {
     "jit": "off",
     "lock_timeout": f"{_WAIT_SECONDS}s",
     "statement_timeout": f"{_WAIT_SECONDS * 2}s",
@@ -32,7 +32,7 @@ _SESSION: Final = {
 }
 
 #: libpq's own: a server whose machine is gone is noticed within half a minute.
-_NETWORK: Final = {
+NETWORK: Final[Mapping[str, str | int]] = {
     "client_encoding": "utf8",
     "connect_timeout": 10,
     "keepalives_idle": 15,
@@ -71,12 +71,10 @@ class Postgresql:
     error = (psycopg.OperationalError, _ReadOnly)
 
     def __init__(self, url: URL, connections: int) -> None:
-        if url.get_driver_name() != "psycopg":
-            raise SettingsError("store.database: write postgresql+psycopg://…, the driver that xds uses")
         self.most: tuple[int | None, int | None] = (connections, connections)
-        self.writers = _engine(url, connections, isolation_level="READ COMMITTED")
+        self.writers = engine_of(url, connections, isolation_level="READ COMMITTED")
         # Nothing to roll back after a statement that was committed by itself.
-        self.readers = _engine(url, connections, isolation_level="AUTOCOMMIT", pool_reset_on_return=None)
+        self.readers = engine_of(url, connections, isolation_level="AUTOCOMMIT", pool_reset_on_return=None)
 
     def fetch(self, text: str, values: tuple[Any, ...]) -> list[Any]:
         """All rows of one statement; tried once more when the connection breaks under it."""
@@ -167,16 +165,30 @@ class Postgresql:
         self.writers.dispose()
 
 
-def _engine(url: URL, connections: int, **options: Any) -> Engine:
-    session = " ".join(f"-c {name}={value}" for name, value in _SESSION.items())
+def engine_of(
+    url: URL,
+    connections: int,
+    *,
+    session: Mapping[str, str] = SESSION,
+    network: Mapping[str, str | int] = NETWORK,
+    wait_seconds: float = _WAIT_SECONDS,
+    **options: Any,
+) -> Engine:
+    """An engine with a pool of `connections`, for which nobody waits longer than `wait_seconds`.
+
+    Raises SettingsError for another driver.
+    """
+    if url.get_driver_name() != "psycopg":
+        raise SettingsError("store.database: write postgresql+psycopg://…, the driver that xds uses")
+    set_up = " ".join(f"-c {name}={value}" for name, value in session.items())
     given = url.query.get("options", "")
     engine = create_engine(
         url.difference_update_query(["options"]),
         # What the URL says wins: it comes last.
-        connect_args={**_NETWORK, "options": f"{session} {given}"},
+        connect_args={**network, "options": f"{set_up} {given}"},
         pool_size=connections,
         max_overflow=0,
-        pool_timeout=_WAIT_SECONDS,
+        pool_timeout=wait_seconds,
         pool_use_lifo=True,
         paramstyle="format",
         hide_parameters=True,

@@ -176,7 +176,7 @@ def _own(node: Node, asked: iti18.Asked, access: Access) -> Found | RegistryFail
     """What this community's registry has, or why it says nothing."""
     home = node.registry.options.home_urn
     try:
-        found = node.registry.query(asked.query, access.visibility, home)
+        found = node.registry.query(asked.query, access.visibility, home, replica=True)
     except (RegistryFailure, OperationalError, DatabaseBusy) as error:
         return RegistryFailure(*own_errors(error, home, "ITI-18"))
     return replace(found, warnings=of_community(found.warnings, home))

@@ -58,7 +58,7 @@ def do(node: Node, request: Asked, access: Access, trail: Trail) -> tuple[Found,
     """What was found of what the caller may see, and the reference number."""
     for name, pids in patients_asked_for(request.query):
         access.check_patients(pids, name)
-    found = node.registry.query(request.query, access.visibility, request.home)
+    found = node.registry.query(request.query, access.visibility, request.home, replica=True)
     trail.seen(*deeds(found, trail.patients))
     return found, request.reference
 
