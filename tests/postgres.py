@@ -177,7 +177,6 @@ class Cluster:
         self._server.wait(30)
         self._server = None
         psutil.wait_procs(children, timeout=30)
-        (self._data / "postmaster.pid").unlink(missing_ok=True)
 
     def sql(self, statement: str, database: str = _TEMPLATE) -> Any:
         """The first column of the first row of a statement, as its superuser; None without rows."""
