@@ -15,6 +15,8 @@ from tests.nodes import Node
 from xds.store.database import Database
 
 ENGINES = ("postgresql",) if stores.GROWN else ("sqlite", "postgresql")
+#: PostgreSQL with its tables divided, for the few modules that name it (docs/decisions/0018-partitions.md).
+PARTITIONED = "partitioned"
 
 # How long a property takes says how busy the machine is: no test is timed.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -47,25 +49,35 @@ def engine(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(scope="session")
-def _emptied() -> Callable[[], str]:
-    """One PostgreSQL database for each xdist worker, emptied for each test."""
-    made: list[str] = []
+def new_database(engine: str) -> str:
+    """The URL of a new database of this version on a PostgreSQL server, whole or divided."""
+    url = postgres.new_database()
+    if engine == PARTITIONED:
+        database = Database(url)
+        database.migrate(partitions=4)
+        database.close()
+    return url
 
-    def emptied() -> str:
-        if not made:
-            made.append(postgres.new_database())
-        postgres.empty(made[0])
-        return made[0]
+
+@pytest.fixture(scope="session")
+def _emptied() -> Callable[[str], str]:
+    """One PostgreSQL database of each kind for each xdist worker, emptied for each test."""
+    made: dict[str, str] = {}
+
+    def emptied(engine: str) -> str:
+        if engine not in made:
+            made[engine] = new_database(engine)
+        postgres.empty(made[engine])
+        return made[engine]
 
     return emptied
 
 
 @pytest.fixture
-def database_url(engine: str, tmp_path: Path, _emptied: Callable[[], str]) -> str:
+def database_url(engine: str, tmp_path: Path, _emptied: Callable[[str], str]) -> str:
     """An empty database of this version, for this test alone."""
-    if engine == "postgresql":
-        return _emptied()
+    if engine != "sqlite":
+        return _emptied(engine)
     database = Database(f"sqlite:///{tmp_path}/xds.db")
     database.migrate()
     database.close()

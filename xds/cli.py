@@ -111,7 +111,7 @@ def migrate(arguments: argparse.Namespace) -> int:
     with _database(settings) as database:
         if arguments.plan:
             return _plan(database)
-        database.migrate()
+        database.migrate(arguments.partitions)
     print("The database is up to date.")
     return 0
 
@@ -380,6 +380,15 @@ def _patient(text: str) -> str:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def _partitions(text: str) -> int:
+    from xds.store.partitions import MOST
+
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 4 else 0
+    if not 2 <= number <= MOST:
+        raise argparse.ArgumentTypeError(f"write a number from 2 to {MOST}")
+    return number
+
+
 def _grace_hours(text: str) -> float:
     try:
         hours = float(text)
@@ -409,6 +418,13 @@ def _parser() -> argparse.ArgumentParser:
     migrating = node_command("migrate", migrate, "Bring the database to this version.")
     migrating.add_argument(
         "--plan", action="store_true", help="only say what would be done, and whether nodes may go on"
+    )
+    migrating.add_argument(
+        "--partitions",
+        type=_partitions,
+        default=0,
+        metavar="NUMBER",
+        help="divide the tables of an empty PostgreSQL database by patient (docs/operations.md)",
     )
     node_command("check", check, "Say whether the node could start, and what is in the way.")
     command = node_command("sweep", sweep, "Remove bytes that were received and never registered.")

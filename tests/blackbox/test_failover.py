@@ -76,7 +76,7 @@ def primary() -> Iterator[Cluster]:
 
 
 def _is_whole(node: Node, load: Load) -> None:
-    """What was acknowledged is found and fetched, each once, and no sender met anything but success or busy."""
+    """What was acknowledged is found and fetched, each once; nobody met anything but success or busy."""
     assert load.strange == []
     assert set(load.refused) <= BUSY
     assert load.refused, "somebody was told that the database is busy"

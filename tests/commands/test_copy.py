@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, insert, select, update
 
-from tests import postgres
+from tests.conftest import PARTITIONED, new_database
 from tests.metadata import samples
 from xds.commands import copy as copying
 from xds.commands.copy import Side, compare, copy
@@ -40,7 +40,7 @@ def quiet(line: str) -> None:
 def side(folder: Path, engine: str) -> Side:
     """An empty registry of an engine, with a folder of documents."""
     folder.mkdir()
-    url = postgres.new_database() if engine == "postgresql" else f"sqlite:///{folder / 'xds.db'}"
+    url = new_database(engine) if engine != "sqlite" else f"sqlite:///{folder / 'xds.db'}"
     database = Database(url)
     database.migrate()
     return Side(database, FolderStore(folder / "documents"))
@@ -140,6 +140,28 @@ def test_a_copy_is_equal_row_by_row_and_byte_by_byte(sides: tuple[Side, Side, di
     # Numbers that the engine gives itself go on behind those that came.
     more = fill(target, 10, seed=2)
     assert len(Repository(REPOSITORY, target.database, target.documents).find(list(more))) == 10
+
+
+def test_a_copy_into_partitions_is_equal_and_claims_entry_uuids(tmp_path: Path) -> None:
+    """There is no other way from a whole database to a divided one; and there is one back."""
+    whole, divided, back = (side(tmp_path / each, each) for each in ("sqlite", PARTITIONED, "postgresql"))
+    contents = fill(whole, 30)
+    for source, target in ((whole, divided), (divided, back)):
+        copy(source, target, tell=quiet)
+        equal(source, target, contents)
+    claimed = []
+    for one in (divided, back):
+        with one.database.read() as connection:
+            claimed.append(set(connection.execute(select(schema.entry_claim.c.entry_uuid)).scalars()))
+    with whole.database.read() as connection:
+        objects = {
+            own
+            for table in (schema.document_entry, schema.submission_set, schema.folder, schema.association)
+            for own in connection.execute(select(table.c.entry_uuid)).scalars()
+        }
+    assert claimed == [objects, set()]
+    for one in (whole, divided, back):
+        one.database.close()
 
 
 class Killed(BaseException):

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import ENGINES, PARTITIONED
 from tests.metadata import samples as s
 from tests.registry.conftest import OPEN, Desk
 from tests.registry.test_register import document, statuses, submit, without_documents
@@ -23,6 +24,8 @@ from xds.registry import objects
 from xds.registry.prepare import Reading
 from xds.registry.queries import find_documents, get_all, get_documents
 from xds.store.database import Database
+
+pytestmark = pytest.mark.parametrize("engine", [*ENGINES, PARTITIONED], indirect=True, scope="session")
 
 D1, D2, D3, D4, D5, D6 = (f"urn:uuid:00000000-0000-4000-8000-00000000000{n}" for n in range(1, 7))
 F1 = "urn:uuid:00000000-0000-4000-8000-0000000000f1"

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from tests.conftest import ENGINES, PARTITIONED
 from tests.metadata import samples as s
 from tests.registry.conftest import Desk
 from xds.errors import RegistryFailure
@@ -26,6 +27,8 @@ from xds.metadata.model import Code, DocumentEntry, RegistryObject
 from xds.registry.view import EVERYTHING
 from xds.store.database import Database
 from xds.store.schema import code, patient
+
+pytestmark = pytest.mark.parametrize("engine", [*ENGINES, PARTITIONED], indirect=True, scope="session")
 
 CONTESTS = 50
 SIDES = 2

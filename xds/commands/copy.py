@@ -24,6 +24,7 @@ from sqlalchemy import Connection, Integer, Table, delete, func, insert, select,
 
 from xds.config import Settings, load
 from xds.errors import XdsError
+from xds.registry.storing import claim_uuids
 from xds.repository.store import DocumentStore
 from xds.store import schema
 from xds.store.database import Database
@@ -182,6 +183,8 @@ def _rows(source: Database, target: Database, table: Table) -> Iterator[int]:
     for rows in _batches(source, table, after, _ROWS):
 
         def work(connection: Connection, rows: list[dict[str, Any]] = rows) -> None:
+            if "entry_uuid" in table.c:
+                claim_uuids(connection, rows)
             connection.execute(insert(table), rows)
             _keep_place(connection, name, [rows[-1][key.name] for key in _keys(table)])
 

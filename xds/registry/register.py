@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from xds.errors import RegistryError, RegistryFailure
 from xds.metadata import names
 from xds.registry import patients
-from xds.registry.objects import KINDS, UUIDS, batches, ends_of, fetch, locate, looking_at
+from xds.registry.objects import UUIDS, batches, ends_of, fetch, locate, looking_at
 from xds.registry.prepare import (
     ASSOCIATION_TYPES,
     HAS_MEMBER,
@@ -32,6 +32,7 @@ from xds.registry.prepare import (
 )
 from xds.registry.rules import broken
 from xds.registry.sight import open_among
+from xds.registry.storing import store
 from xds.registry.view import Visibility
 from xds.store import schema
 from xds.store.codes import Codes
@@ -41,7 +42,6 @@ from xds.store.schema import (
     association,
     document_entry,
     folder,
-    listed_code,
     patient,
     submission_set,
     uid_claim,
@@ -80,17 +80,13 @@ def register(
             ready = [numbered(row, numbers, patient_pk=patient_pk) for row in rows]
             if name == "document_entry":
                 ready = [{**row, "uid_first": int(row["doc_pk"] not in again)} for row in ready]
-            connection.execute(INSERTS[name], ready)
+            store(connection, name, ready)
     touch_folders(connection, prepared.grown_folders)
     for each in prepared.replacements:
         _replace(connection, prepared.set_uuid, patient_pk, each)
     return True
 
 
-#: By the names of the tables.
-INSERTS: Final = {
-    table.name: insert(table) for table in (*(kind.table for kind in KINDS.values()), listed_code)
-}
 _TOUCH_FOLDERS: Final = (
     update(folder).where(folder.c.entry_uuid.in_(UUIDS)).values(last_update_time=bindparam("now"))
 )
@@ -372,5 +368,5 @@ def file_documents(
     memberships = [each["entry_uuid"] for each in links if each["type"] == HAS_MEMBER]
     rows = [*links, *companions(set_uuid, [*filed, *memberships])]
     if rows:
-        connection.execute(INSERTS["association"], [{**row, "patient_pk": patient_pk} for row in rows])
+        store(connection, "association", [{**row, "patient_pk": patient_pk} for row in rows])
     touch_folders(connection, folders)

@@ -35,6 +35,7 @@ from xds.registry.prepare import ASSOCIATION_TYPES, HAS_MEMBER
 from xds.registry.queries.matches import document_unique_id
 from xds.registry.rules import broken
 from xds.registry.sight import open_among
+from xds.registry.storing import give_up_uuids
 from xds.registry.view import Visibility
 from xds.store.keys import unique_id_key, uuid_urn
 from xds.store.schema import association, document_entry, listed_code, submission_set, uid_claim
@@ -309,6 +310,7 @@ def _delete(connection: Connection, going: Collection[_Object]) -> None:
     for kind, statement in _DELETE.items():
         for some in batches(each.uuid for each in going if each.kind == kind):
             connection.execute(statement, {"uuids": some})
+    give_up_uuids(connection, (each.uuid for each in going))
     _forget_repeats(connection, going)
     listed = [
         {

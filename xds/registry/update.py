@@ -22,8 +22,9 @@ from xds.registry.elements import STATUSES
 from xds.registry.objects import KINDS, UUIDS, VERSIONED, versions
 from xds.registry.prepare import Prepared, Reading, numbered, prepare, words_of
 from xds.registry.propagation import Copy, copies
-from xds.registry.register import INSERTS, claim, file_documents, is_repeat
+from xds.registry.register import claim, file_documents, is_repeat
 from xds.registry.sight import open_among
+from xds.registry.storing import store
 from xds.registry.update_checks import (
     NOT_ASSEMBLED,
     Change,
@@ -159,7 +160,7 @@ def _write_versions(scene: Scene) -> None:
         _inherit(scene, each)
     for name, rows in scene.rows.items():
         if rows:
-            scene.connection.execute(INSERTS[name], rows)
+            store(scene.connection, name, rows)
     for each in scene.request.versions:
         kind, _ = scene.made[each.entry.entry_uuid]
         old = scene.before(each)

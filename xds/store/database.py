@@ -25,6 +25,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from xds.errors import SettingsError
+from xds.store.partitions import divide
 from xds.store.postgresql import Postgresql
 from xds.store.replica import Replica
 from xds.store.sqlite import Sqlite
@@ -299,13 +300,21 @@ class Database:
             for (name, line), most in zip(lines.items(), self._kind.most, strict=True)
         }
 
-    def migrate(self) -> None:
-        """Bring the schema to this version; all or nothing, safe to call from several processes."""
+    def migrate(self, partitions: int = 0) -> None:
+        """Bring the schema to this version; all or nothing, safe to call from several processes.
+
+        With `partitions` the tables of an empty database are divided into that many (partitions.py). Raises
+        SettingsError.
+        """
+        if partitions and self.is_embedded:
+            raise SettingsError("store.database: only PostgreSQL has partitions")
         with self._kind.migration() as connection:
             config = Config()
             config.set_main_option("script_location", str(_MIGRATIONS))
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+            if partitions:
+                divide(connection, partitions)
 
     def pending(self) -> list[Migration]:
         """What `migrate` would do, in order. Raises CommandError for a database of a newer version."""

@@ -140,6 +140,7 @@ class Postgresql:
             # IF NOT EXISTS is no help against somebody who makes it at this very moment.
             with suppress(IntegrityError, ProgrammingError):
                 connection.execute(text(_VERSION_TABLE))
+        self.readers.dispose()  # whoever asks who else is connected must not find us
         with self.writers.begin() as connection:
             connection.execute(text("LOCK TABLE alembic_version IN SHARE ROW EXCLUSIVE MODE"))
             connection.execute(text("SET LOCAL statement_timeout = 0"))  # an index takes as long as it takes

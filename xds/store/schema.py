@@ -208,6 +208,13 @@ uid_claim = _clustered(
     Column("size", Big),
 )
 
+#: In a partitioned database the only guard that makes entryUUIDs unique (store/partitions.py); else empty.
+entry_claim = _clustered(
+    "entry_claim",
+    Column("entry_uuid", UuidBytes, primary_key=True),
+    Column("patient_pk", Big, nullable=False),
+)
+
 stored_document = _clustered(
     "stored_document",
     Column("doc_uid", Text, primary_key=True),
