@@ -57,12 +57,12 @@ def test_a_database_that_takes_no_writes_stores_nothing_and_comes_back(new_node:
         with psycopg.connect(f"{server.address}/postgres", autocommit=True) as connection:
             connection.execute("ALTER SYSTEM SET default_transaction_read_only = on")
             connection.execute("SELECT pg_reload_conf()")
-            assert _eventually(lambda: not _is_ready(node))
+            assert eventually(lambda: not _is_ready(node))
             (error,) = send(node, submission).errors
             assert (error.code, error.rule) == ("XDSRepositoryBusy", "node-busy")
             assert {name: count for name, count in counts(node).items() if count} == before
             connection.execute("ALTER SYSTEM RESET default_transaction_read_only")
             connection.execute("SELECT pg_reload_conf()")
-        assert _eventually(lambda: _is_ready(node))
+        assert eventually(lambda: _is_ready(node))
         assert send(node, submission).outcome == SUCCESS
         node.stop()
