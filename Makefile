@@ -19,15 +19,15 @@ test: .venv/ready
 # ruff cannot read setup.cfg, so its settings stand here.
 RUFF := --line-length 110 --target-version py311
 check: .venv/ready
-	$(BIN)/ruff format --check $(RUFF) xds tests bench conformance
-	$(BIN)/ruff check $(RUFF) --select E,W,F,I,UP,B,C4,SIM,RUF,PT,S --ignore $(RUFF_IGNORE) --per-file-ignores $(RUFF_TESTS) xds tests bench conformance
+	$(BIN)/ruff format --check $(RUFF) xds tests bench conformance docker
+	$(BIN)/ruff check $(RUFF) --select E,W,F,I,UP,B,C4,SIM,RUF,PT,S --ignore $(RUFF_IGNORE) --per-file-ignores $(RUFF_TESTS) xds tests bench conformance docker
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n0 tests/test_imports.py
 
 # S: security lints. In tests: assert is the point, keys and people are made up.
 # SIM300: in tests what is expected may stand first.
 RUFF_IGNORE := S101,S311,RUF001,RUF002,RUF003
-RUFF_TESTS  := 'tests/*:S','tests/*:SIM300','bench/*:S','conformance/*:S'
+RUFF_TESTS  := 'tests/*:S','tests/*:SIM300','bench/*:S','conformance/*:S','docker/*:S'
 
 bench: .venv/ready
 	$(BIN)/python -m bench

@@ -52,7 +52,8 @@ http {{
 """
 
 
-def _program() -> str:
+def program() -> str:
+    """Where nginx is; skips where there is none."""
     found = str(_UNPACKED) if _UNPACKED.exists() else shutil.which("nginx")
     if found is None:
         if os.environ.get("CI") == "true":
@@ -64,7 +65,7 @@ def _program() -> str:
 @contextmanager
 def balancer(folder: Path, ports: Sequence[int]) -> Iterator[int]:
     """The port of an nginx that hands requests to nodes at these ports in turn."""
-    program, port = _program(), free_port()
+    nginx, port = program(), free_port()
     folder.mkdir()
     configuration = folder / "nginx.conf"
     nodes = "\n        ".join(f"server 127.0.0.1:{each} max_fails=0;" for each in ports)
@@ -72,7 +73,7 @@ def balancer(folder: Path, ports: Sequence[int]) -> Iterator[int]:
     configuration.write_text(_CONFIGURATION.format(user=user, folder=folder, nodes=nodes, port=port))
     with (folder / "out").open("wb") as out:
         process = subprocess.Popen(
-            [program, "-c", str(configuration), "-p", str(folder)], stdout=out, stderr=out
+            [nginx, "-c", str(configuration), "-p", str(folder)], stdout=out, stderr=out
         )
     try:
         deadline = time.monotonic() + 20
