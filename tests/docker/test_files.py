@@ -144,6 +144,7 @@ def test_nodes_start_when_what_they_need_is_there() -> None:
     for node in ("node-1", "node-2"):
         assert needs[node] == {"migrate": done, "bucket": done}
         assert said[node]["environment"]["XDS_NODE__NAME"] == node
+        assert said[node]["stop_grace_period"] == f"5m{Limits().seconds - 290}s"  # 300 and ten to spare
     assert (needs["migrate"], needs["bucket"]) == ({"database": healthy}, {"s3": healthy})
     assert needs["proxy"] == {"node-1": healthy, "node-2": healthy}
     # The world reaches the proxy, and only nodes reach the database and S3.
