@@ -74,9 +74,9 @@ from xds.security.replay import Replay
 from xds.security.trust_store import TrustStore
 from xds.store.database import Database
 from xds.store.trouble import DatabaseBusy, is_busy, no_room
+from xds.transactions import body as bodies
 from xds.transactions import iti8_patient_identity_feed as iti8
 from xds.transactions import iti80_cross_gateway_document_provide as iti80
-from xds.transactions import schema
 from xds.transactions.responses import of_community
 from xds.transactions.rules import broken
 from xds.transactions.transaction import Body, Node, Transaction, log_refusal
@@ -96,9 +96,8 @@ log = logging.getLogger("xds")
 
 App = falcon.App[falcon.Request, falcon.Response]
 
-#: xds/wsdl is the repository's wsdl/, linked so that an installed package has it too.
+#: The repository's wsdl/, linked so that an installed package has it too.
 _WSDL: Final = Path(__file__).parent / "wsdl"
-_SCHEMA: Final = _WSDL / "schema" / "all.xsd"
 
 RESPONDING: Final = "/xca/responding"
 INITIATING: Final = "/xca/initiating"
@@ -190,9 +189,8 @@ def _answer(
             caller = trail.context.caller = gates.who_asks(message)  # GATE 1, who is asking?
         trail.context.subject = transaction.about(message)
         with trail.step("metadata"):
-            _check_body(
-                transaction, message
-            )  # GATE 0, is it valid? By schema here, by IHE's rules in `read`.
+            # GATE 0, is it valid? By schema here, by IHE's rules in `read`.
+            bodies.check(transaction, message)
             request = transaction.read(node, message)
         with trail.step("access"):
             # GATE 2, what may they do and see? It becomes a condition in every statement of `do`.
@@ -367,29 +365,6 @@ class _Gates:
         if self.faults:
             raise Fault(FaultCode.SENDER, MEANINGS[code], subcode=(code.namespace, code.value))
         return RegistryError(Code.REGISTRY_ERROR, MEANINGS[code], f"urn:oid:{self.home}", code.qname)
-
-
-def _check_body(transaction: Transaction, message: Message) -> None:
-    if message.body.tag != transaction.element:
-        raise Fault(
-            FaultCode.SENDER,
-            f"The wsa:Action is that of {transaction.number}, whose Body holds one {transaction.element}.",
-        )
-    if message.included() - {transaction.binary}:
-        raise Fault(
-            FaultCode.SENDER,
-            f"An xop:Include stands where {transaction.number} has no binary content:"
-            " write the value itself.",
-        )
-    broken_at = schema.check(message.body, _SCHEMA)
-    if not broken_at:
-        return
-    if transaction.fails_softly:
-        raise RegistryFailure(
-            *(broken("schema", location, transaction.number, detail) for location, detail in broken_at)
-        )
-    listed = " ".join(f"{location}: {detail}" for location, detail in broken_at)
-    raise Fault(FaultCode.SENDER, f"The Body does not follow the schema of {transaction.number}. {listed}")
 
 
 def create_app(settings: Settings | None = None) -> App:

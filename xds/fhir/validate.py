@@ -6,6 +6,7 @@ taken, documents that are named) is not asked. Whoever may publish may validate.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -13,7 +14,7 @@ from xds.access.gate import Access
 from xds.access.policy import Action
 from xds.audit.facts import Deed, for_each_patient
 from xds.audit.trail import Trail
-from xds.errors import RegistryFailure
+from xds.errors import RegistryError, RegistryFailure
 from xds.fhir import provide, publish
 from xds.fhir.interaction import Answer, Interaction, Request
 from xds.fhir.outcomes import Issue, Refused, issue_of, outcome
@@ -29,7 +30,7 @@ class Judged:
 
 
 _WELL: Final = Issue("informational", "Nothing is wrong with it.", severity="information")
-_READERS: Final = {"Bundle": provide.read, "DocumentReference": publish.read}
+READERS: Final = {"Bundle": provide.read, "DocumentReference": publish.read}
 
 
 def read(node: Node, request: Request) -> Judged:
@@ -48,13 +49,21 @@ def read(node: Node, request: Request) -> Judged:
     if resource.get("resourceType") != kind:
         raise Refused(400, Issue("structure", f"What is validated here is a {kind}."))
     again = replace(request, body=lambda: replace(received, resource=resource))
+    found = judged(node, again, READERS[kind])
+    issues = tuple(each if isinstance(each, Issue) else issue_of(each) for each in found)
+    return Judged(issues or (_WELL,), request.reference)
+
+
+def judged(
+    node: Node, request: Request, reader: Callable[[Node, Request], provide.Asked]
+) -> Sequence[RegistryError | Issue]:
+    """Everything that is wrong, warnings too: errors of XDS, or issues where a resource is not R4."""
     try:
-        found = _READERS[kind](node, again)
+        return reader(node, request).warnings
     except RegistryFailure as failure:
-        return Judged(tuple(map(issue_of, failure.errors)), request.reference)
+        return failure.errors
     except Refused as refused:
-        return Judged(refused.issues, request.reference)
-    return Judged(tuple(map(issue_of, found.warnings)) or (_WELL,), request.reference)
+        return refused.issues
 
 
 def tell(node: Node, judged: Judged, access: Access, trail: Trail) -> Answer:
@@ -73,5 +82,5 @@ INTERACTIONS: Final = tuple(
         asks=always(Action.CREATE),
         do=tell,
     )
-    for kind in _READERS
+    for kind in READERS
 )

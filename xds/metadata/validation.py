@@ -22,7 +22,8 @@ from xds.metadata.ebrim import OWNER, adopt_siblings, is_uuid
 from xds.metadata.model import RegistryObject, Submission
 from xds.metadata.rules import RULES
 
-Transaction = Literal["ITI-41", "ITI-42", "ITI-61", "ITI-57", "ITI-92"]
+#: "query": objects as a registry gives them, each judged by itself.
+Transaction = Literal["ITI-41", "ITI-42", "ITI-61", "ITI-57", "ITI-92", "query"]
 #: They hold new versions and commands; metadata/updates.py has the rules of these.
 _UPDATES: Final = ("ITI-57", "ITI-92")
 
@@ -152,6 +153,8 @@ def _all(message: _Message, codes: CodeRules | None) -> Iterator[_Finding | Code
         yield from _object(obj, table, children, message)
         if codes is not None and table is not None:
             yield from codes.check(table, children)
+    if message.transaction == "query":
+        return
     for rule in _ANYWHERE if message.transaction in _UPDATES else _WHOLE:
         yield from rule(message)
 
@@ -171,7 +174,10 @@ def _object(obj: RegistryObject, table: Table | None, children: Children, messag
             yield "object-kind", here, ""
         return
     lid = obj.attributes.get("lid")
-    versioned = message.transaction in _UPDATES and table in (attributes.DOCUMENT_ENTRY, attributes.FOLDER)
+    versioned = message.transaction in (*_UPDATES, "query") and table in (
+        attributes.DOCUMENT_ENTRY,
+        attributes.FOLDER,
+    )
     if lid is not None and lid != here and not versioned:
         yield "object-lid-first", f"{here}/logicalID", ""
     yield from _parts(obj, here)

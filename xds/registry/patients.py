@@ -124,13 +124,18 @@ def admit(connection: Connection, domain: Domain, pid: str, location: str = "") 
     The error does not name the id, although the standard lets codeContext hold it: it may be a person's
     national number, and answers and what is made of them are no place for that.
     """
-    known = domain.permits(pid)
-    if known and domain.source == "feed":
+    check_permitted(domain, pid, location)
+    if domain.source == "feed":
         row = connection.execute(_PATIENT, {"pid": pid}).one_or_none()
-        known = row is not None and bool(row.announced)
-    if not known:
-        raise RegistryFailure(broken("registry-patient-known", location))
+        if row is None or not row.announced:
+            raise RegistryFailure(broken("registry-patient-known", location))
     return lock(connection, pid, location)
+
+
+def check_permitted(domain: Domain, pid: str, location: str = "") -> None:
+    """What can be said of a patient without a look at who is known. Raises RegistryFailure."""
+    if not domain.permits(pid):
+        raise RegistryFailure(broken("registry-patient-known", location))
 
 
 # ---- the identity feed

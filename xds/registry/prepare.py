@@ -112,6 +112,11 @@ class Prepared:
     grown_folders: tuple[bytes, ...]
     uuids: Mapping[str, str]
 
+    @property
+    def patient_location(self) -> str:
+        """Where the patient is named, for errors."""
+        return self.set_claim.location.rpartition("/")[0] + "/patientId"
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:

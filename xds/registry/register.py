@@ -62,9 +62,8 @@ def register(
     Runs in the caller's write transaction. Raises RegistryFailure with every error found; the caller's
     transaction then rolls back and nothing has happened.
     """
-    location = prepared.set_claim.location.rpartition("/")[0] + "/patientId"
     _lock_others(connection, prepared)
-    patient_pk = patients.admit(connection, domain, prepared.pid, location)
+    patient_pk = patients.admit(connection, domain, prepared.pid, prepared.patient_location)
     if is_repeat(connection, prepared):
         return False
     errors = _check_references(connection, prepared, patient_pk, visibility)

@@ -180,13 +180,13 @@ class Options:
 
 
 class Registry:
-    """The registry objects of one node."""
+    """The registry objects of one node; `codes` are those of the database, if they are not given."""
 
-    def __init__(self, database: Database, options: Options) -> None:
+    def __init__(self, database: Database, options: Options, codes: Codes | None = None) -> None:
         self.options = options
         self.domain = patients.Domain(options.patients, options.authorities, options.synthetic)
         self._database = database
-        self._codes = Codes(database)
+        self._codes = codes or Codes(database)
         self._statements: dict[Any, Compiled] = {}
         self._searches = Searches(database, self._codes, self._kept)
 
@@ -214,6 +214,10 @@ class Registry:
     ) -> bool:
         """Carry out an update in the caller's transaction; False when it is an identical repeat."""
         return update(connection, request, prepared, self._codes, self.domain, visibility)
+
+    def judge(self, prepared: Prepared) -> None:
+        """What `register` and `update` refuse whatever is registered. Raises RegistryFailure."""
+        patients.check_permitted(self.domain, prepared.pid, prepared.patient_location)
 
     def remove(
         self, connection: Connection, ids: Sequence[str], visibility: Visibility
@@ -281,20 +285,8 @@ class Registry:
         `home` stands on each object of the answer (ITI TF-2 3.38.4.1.3); without, that of its registration.
         `replica`: whether a replica may answer (Database.fetch).
         """
-        errors = self._check(query)
-        module = (MULTI_PATIENT_QUERIES if query.multi_patient else STORED_QUERIES).get(query.id)
-        if module is None:
-            raise RegistryFailure(broken("query-known", "AdhocQuery/id"), *errors)
-        leaf = _LEAF.get(query.return_type, False)
-        shape, bound = read(
-            query.parameters,
-            module.PARAMETERS,
-            module.CHOICES,
-            self._codes,
-            leaf=leaf,
-            visibility=visibility,
-            errors=errors,
-        )
+        module, shape, bound = self.understand(query, visibility)
+        leaf = shape.view.leaf
         found = self._database.fetch(self._compiled(module, shape, bound), bound, replica=replica)
         warnings: tuple[RegistryError, ...] = ()
         if len(found) > self.options.results:
@@ -306,6 +298,28 @@ class Registry:
         if module.ONE_PATIENT and len({row[rows.PID] for row in found} - {None}) > 1:
             raise RegistryFailure(broken("query-single-patient"))
         return Found(elements.write(found, self._codes, home), len(found), _listed(found, leaf), warnings)
+
+    def understand(
+        self, query: StoredQuery, visibility: Visibility
+    ) -> tuple[ModuleType, Shape, Mapping[str, Any]]:
+        """The module of a stored query, the shape of its statement and the values to bind.
+
+        Of the database it needs the numbers of codes alone. Raises RegistryFailure with every error.
+        """
+        errors = self._check(query)
+        module = (MULTI_PATIENT_QUERIES if query.multi_patient else STORED_QUERIES).get(query.id)
+        if module is None:
+            raise RegistryFailure(broken("query-known", "AdhocQuery/id"), *errors)
+        shape, bound = read(
+            query.parameters,
+            module.PARAMETERS,
+            module.CHOICES,
+            self._codes,
+            leaf=_LEAF.get(query.return_type, False),
+            visibility=visibility,
+            errors=errors,
+        )
+        return module, shape, bound
 
     def search(self, search: Search, visibility: Visibility, *, replica: bool = False) -> Page:
         """A page of what fits the search; each object bears its home, or else this community's.

@@ -92,8 +92,7 @@ def locked(
 
     held = patients.keys_of(connection, prepared.pid) | look()[1]
     patients.lock_all(connection, held)
-    location = prepared.set_claim.location.rpartition("/")[0] + "/patientId"
-    patient_pk = patients.admit(connection, domain, prepared.pid, location)
+    patient_pk = patients.admit(connection, domain, prepared.pid, prepared.patient_location)
     return patient_pk, patients.lock_until_settled(connection, look, held | {patient_pk})
 
 

@@ -61,22 +61,7 @@ def check(
     `token` is the access token as it was sent and `thumbprint` the one it names (cnf.jkt); `url` is the
     request's public URL, of the configured base. The cheapest checks come first (RFC 9449, 4.3).
     """
-    if len(proof) > MOST_CHARACTERS:
-        raise denied("proof-form")
-    try:
-        compact = jws.read(proof)
-    except ValueError:
-        raise denied("proof-form") from None
-    algorithm = _check_header(compact.header)
-    members = _public_members(compact.header)
-    if calculate_thumbprint(dict(members)) != thumbprint:
-        raise denied("proof-binding")
-    key = _key(members)
-    if not tokens.fits(algorithm, key):
-        raise denied("proof-algorithm")
-    if not tokens.is_signed(compact, key):
-        raise denied("proof-signature")
-    claims = compact.claims
+    claims = signed(proof, thumbprint)
     if claims.get("htm") != method or not _is_same(claims.get("htu"), url):
         raise denied("proof-request")
     if claims.get("ath") != _digest(token):
@@ -92,6 +77,29 @@ def check(
         raise denied("proof-form")
     # Another node's clock may be behind ours, and take the proof for that much longer.
     return _digest(f"{thumbprint} {identifier}"), issued + VALIDITY + 2 * skew
+
+
+def signed(proof: str, thumbprint: str | None = None) -> Mapping[str, Any]:
+    """The claims of a proof that is signed with the key in it, which must be the one of the thumbprint.
+
+    With None for it any key will do: that is for `xds validate` and no gate. Raises Denied.
+    """
+    if len(proof) > MOST_CHARACTERS:
+        raise denied("proof-form")
+    try:
+        compact = jws.read(proof)
+    except ValueError:
+        raise denied("proof-form") from None
+    algorithm = _check_header(compact.header)
+    members = _public_members(compact.header)
+    if thumbprint is not None and calculate_thumbprint(dict(members)) != thumbprint:
+        raise denied("proof-binding")
+    key = _key(members)
+    if not tokens.fits(algorithm, key):
+        raise denied("proof-algorithm")
+    if not tokens.is_signed(compact, key):
+        raise denied("proof-signature")
+    return compact.claims
 
 
 def _check_header(header: Mapping[str, Any]) -> str:

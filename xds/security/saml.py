@@ -127,8 +127,8 @@ def verify(assertion: etree._Element, trust: Trust, now: datetime) -> tuple[etre
     The element is a new one without its signature, made of the very bytes that were signed. Subject
     confirmation is wsse.confirm's.
     """
-    _check_form(assertion)
-    signature = _own_signature(assertion)
+    check_form(assertion)
+    signature = own_signature(assertion)
     issuer = trust.issuers.get(issuer_name(assertion))
     if issuer is None or issuer.kind.is_token:
         raise denied("ticket-issuer")
@@ -140,7 +140,7 @@ def verify(assertion: etree._Element, trust: Trust, now: datetime) -> tuple[etre
     else:
         raise denied("ticket-signature")
     # The same again, of what was signed: nothing may rest on the two being alike.
-    _check_form(signed)
+    check_form(signed)
     if signed.get("ID") != assertion.get("ID") or issuer_name(signed) != issuer.name:
         raise denied("ticket-signature")
     ticket = _read(signed, issuer)
@@ -176,7 +176,7 @@ def instant(text: str | None) -> datetime:
 # -- form ----------------------------------------------------------------------------------------------------
 
 
-def _check_form(assertion: etree._Element) -> None:
+def check_form(assertion: etree._Element) -> None:
     """What must hold of an assertion whoever made it (SAML core 2.3.3). Raises Denied."""
     if assertion.tag != ASSERTION:
         raise denied("ticket-kind")
@@ -221,7 +221,7 @@ def _one(parent: etree._Element, tag: str) -> etree._Element:
     return children[0]
 
 
-def _own_signature(assertion: etree._Element) -> etree._Element:
+def own_signature(assertion: etree._Element) -> etree._Element:
     """The one signature, over the whole assertion and nothing else (SAML core 5.4). Raises Denied."""
     signatures = list(assertion.iter(xmldsig.SIGNATURE))
     if not signatures:

@@ -78,7 +78,7 @@ def verify(token: str, trust: Trust, now: datetime) -> Token:
         compact = jws.read(token)
     except ValueError:
         raise denied("token-form") from None
-    algorithm = _check_header(compact.header)
+    algorithm = check_header(compact.header)
     name = compact.claims.get("iss")
     issuer = trust.issuers.get(name) if isinstance(name, str) else None
     if issuer is None or not issuer.kind.is_token:
@@ -178,7 +178,7 @@ def at(claims: Mapping[str, Any], path: tuple[str, ...]) -> Any:
     return value
 
 
-def _check_header(header: Mapping[str, Any]) -> str:
+def check_header(header: Mapping[str, Any]) -> str:
     """The algorithm, when the header has what it must and nothing that it must not."""
     if not header.keys() <= _FIELDS:
         raise denied("token-header-field")

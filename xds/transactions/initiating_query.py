@@ -269,4 +269,10 @@ def write(result: Joined) -> Body:
 
 
 #: At /xca/initiating; the registry's own is iti18_registry_stored_query.py.
-TRANSACTION = replace(iti18.TRANSACTION, read=read, do=do, write=write)
+TRANSACTION = replace(
+    iti18.TRANSACTION,
+    read=read,
+    do=do,
+    write=write,
+    judge=lambda node, question: iti18.judge(node, question.asked),
+)

@@ -227,4 +227,9 @@ def _deeds(
 
 
 #: At /xca/initiating; the repository's own is iti43_retrieve_document_set.py.
-TRANSACTION = replace(iti43.TRANSACTION, read=read, do=do)
+TRANSACTION = replace(
+    iti43.TRANSACTION,
+    read=read,
+    do=do,
+    judge=lambda node, request: iti43.judge(node, request.asked),
+)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from xds.access.gate import Access
+from xds.access.gate import UNASKED, Access
 from xds.access.policy import Action
 from xds.audit.facts import Deed, Outcome, for_each_patient, reason_of
 from xds.audit.trail import Trail
@@ -63,6 +63,11 @@ def do(node: Node, request: Asked, access: Access, trail: Trail) -> tuple[Found,
     return found, request.reference
 
 
+def judge(node: Node, request: Asked) -> None:
+    """Whether the query can be understood. Raises RegistryFailure."""
+    node.registry.understand(request.query, UNASKED.visibility)
+
+
 def deeds(found: Found, asked: Sequence[str]) -> Iterator[Deed]:
     """One for each patient of whom something was found, or else who was asked for; and what was cut off."""
     deeds = [
@@ -106,4 +111,5 @@ TRANSACTION = Transaction(
     do=do,
     write=write,
     refuse=refuse,
+    judge=judge,
 )

@@ -21,7 +21,7 @@ from xds.errors import RegistryError, RegistryFailure
 from xds.metadata import names
 from xds.metadata.ebrim import read_object_list
 from xds.metadata.entries import with_repository_values
-from xds.metadata.model import RegistryObject
+from xds.metadata.model import RegistryObject, Submission
 from xds.metadata.validation import check, submission
 from xds.repository.documents import (
     DamagedDocument,
@@ -98,19 +98,7 @@ def compare(entry: RegistryObject, staged: Staged) -> Iterator[RegistryError]:
 
 def do(node: Node, request: Provided, access: Access, trail: Trail) -> iti42.Remarks:
     """Bytes first, rows second: see the module's text."""
-    repository = node.repository
-    completed = tuple(
-        with_repository_values(
-            each,
-            repository_unique_id=repository.unique_id,
-            size=request.documents[each.id].size,
-            hash=request.documents[each.id].sha1,
-        )
-        if each.id in request.documents
-        else each
-        for each in request.objects
-    )
-    typed = submission(completed)
+    typed = _completed(node, request)
     iti42.check_patient(typed, access, _NUMBER)
     prepared = node.registry.prepare(typed)
     documents = [
@@ -125,6 +113,28 @@ def do(node: Node, request: Provided, access: Access, trail: Trail) -> iti42.Rem
         lambda connection: trail.done(connection, told),
     )
     return request.remarks
+
+
+def judge(node: Node, request: Provided) -> None:
+    """Whether a registry could take it. Raises RegistryFailure."""
+    node.registry.judge(node.registry.prepare(_completed(node, request)))
+
+
+def _completed(node: Node, request: Provided) -> Submission:
+    """The submission as the repository passes it on."""
+    return submission(
+        tuple(
+            with_repository_values(
+                each,
+                repository_unique_id=node.repository.unique_id,
+                size=request.documents[each.id].size,
+                hash=request.documents[each.id].sha1,
+            )
+            if each.id in request.documents
+            else each
+            for each in request.objects
+        )
+    )
 
 
 def asks(request: Provided) -> Action:
@@ -181,5 +191,6 @@ TRANSACTION = Transaction(
     do=do,
     write=iti42.write,
     refuse=iti42.refuse,
+    judge=judge,
     binary=_DOCUMENT,
 )

@@ -85,6 +85,11 @@ def do(node: Node, request: Register, access: Access, trail: Trail) -> Remarks:
     return request.remarks
 
 
+def judge(node: Node, request: Register) -> None:
+    """Whether a registry could take it. Raises RegistryFailure."""
+    node.registry.judge(node.registry.prepare(request.submission))
+
+
 def deed(objects: Submission, changed: tuple[Document, ...] = ()) -> Deed:
     """What a submission does, for the access log; `changed` is what it changes beside what it brings."""
     the_set = objects.submission_set
@@ -129,4 +134,5 @@ TRANSACTION = Transaction(
     do=do,
     write=write,
     refuse=refuse,
+    judge=judge,
 )

@@ -119,8 +119,7 @@ def do(node: Node, request: Retrieve, access: Access, trail: Trail) -> Retrieved
 
 def retrieve(node: Node, request: Retrieve, access: Access) -> Outcomes:
     """What of this repository's documents goes out; nothing is shown before it is on record."""
-    if len(request.requests) > node.limits.parts:
-        raise RegistryFailure(broken("retrieve-number"))
+    _check_number(node, request)
     elsewhere = [_elsewhere(node, each, request.named) for each in request.requests]
     here = [
         each.document_unique_id
@@ -160,10 +159,28 @@ def retrieve(node: Node, request: Retrieve, access: Access) -> Outcomes:
     return outcomes
 
 
-def _elsewhere(node: Node, each: DocumentRequest, named: bool) -> RegistryError | None:
-    """The error of a request that is not for this community or repository."""
+def judge(node: Node, request: Retrieve) -> None:
+    """Whether it can be asked so; where the documents are is not looked at. Raises RegistryFailure."""
+    _check_number(node, request)
+    if errors := [wrong for each in request.requests if (wrong := _unnamed(each, request.named))]:
+        raise RegistryFailure(*errors)
+
+
+def _check_number(node: Node, request: Retrieve) -> None:
+    if len(request.requests) > node.limits.parts:
+        raise RegistryFailure(broken("retrieve-number"))
+
+
+def _unnamed(each: DocumentRequest, named: bool) -> RegistryError | None:
     if named and not each.home:
         return gateway.broken("community-of-document", f"{each.place}/HomeCommunityId")
+    return None
+
+
+def _elsewhere(node: Node, each: DocumentRequest, named: bool) -> RegistryError | None:
+    """The error of a request that is not for this community or repository."""
+    if (wrong := _unnamed(each, named)) is not None:
+        return wrong
     if named and not node.registry.options.is_home(each.home or ""):
         return gateway.broken("community-own", f"{each.place}/HomeCommunityId")
     if not node.repository.is_own(each.repository_unique_id):
@@ -361,4 +378,5 @@ TRANSACTION = Transaction(
     do=do,
     write=write,
     refuse=refuse,
+    judge=judge,
 )

@@ -197,7 +197,17 @@ def refuse(errors: Sequence[RegistryError], reference: str) -> Body:
     raise Fault(FaultCode.RECEIVER, " ".join(error.context for error in errors))
 
 
-def _transaction(name: str, work: _Work) -> Transaction:
+def _judge_added(node: Node, request: Request) -> None:
+    patient_feed.announced(node, (*request.patient, *request.others), f"/{_PATIENT_ID}")
+
+
+def _judge_resolved(node: Node, request: Request) -> None:
+    patient_feed.pair(node, request.prior, request.patient, _PLACES)
+
+
+def _transaction(
+    name: str, work: _Work, judge: Callable[[Node, Request], None] = lambda node, request: None
+) -> Transaction:
     return Transaction(
         number=NUMBER,
         action=f"{HL7}:{name}",
@@ -211,12 +221,13 @@ def _transaction(name: str, work: _Work) -> Transaction:
         do=_doing(work),
         write=write,
         refuse=refuse,
+        judge=judge,
     )
 
 
 #: Patient Registry Record Added, Record Revised, Duplicates Resolved.
 TRANSACTIONS: Final = (
-    _transaction("PRPA_IN201301UV02", _add),
+    _transaction("PRPA_IN201301UV02", _add, _judge_added),
     _transaction("PRPA_IN201302UV02", _revise),
-    _transaction("PRPA_IN201304UV02", _resolve),
+    _transaction("PRPA_IN201304UV02", _resolve, _judge_resolved),
 )

@@ -57,6 +57,11 @@ def do(node: Node, request: Requested, access: Access, trail: Trail) -> iti42.Re
     return request.remarks
 
 
+def judge(node: Node, request: Requested) -> None:
+    """Whether a registry could take it. Raises RegistryFailure."""
+    node.registry.judge(node.registry.prepare_update(request.update))
+
+
 TRANSACTION = Transaction(
     number="ITI-57",
     action="urn:ihe:iti:2010:UpdateDocumentSet",
@@ -70,4 +75,5 @@ TRANSACTION = Transaction(
     do=do,
     write=iti42.write,
     refuse=iti42.refuse,
+    judge=judge,
 )

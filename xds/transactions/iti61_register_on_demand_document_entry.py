@@ -21,4 +21,5 @@ TRANSACTION = Transaction(
     do=iti42.do,
     write=iti42.write,
     refuse=iti42.refuse,
+    judge=iti42.judge,
 )

@@ -32,7 +32,7 @@ _SLOT: Final = (
 
 def read(node: Node, message: Message) -> iti41.Provided:
     """A submission to this community, as in ITI-41. Raises RegistryFailure."""
-    home = _community(message)
+    home = community(message)
     if not home:
         raise RegistryFailure(broken("community-addressed"))
     if not node.registry.options.is_home(home):
@@ -46,7 +46,7 @@ def do(node: Node, request: iti41.Provided, access: Access, trail: Trail) -> Rem
     return replace(remarks, warnings=of_community(remarks.warnings, node.registry.options.home_urn))
 
 
-def _community(message: Message) -> str:
+def community(message: Message) -> str:
     """Whom the message is for: the header counts before the Slot."""
     # Whatever its role: some give the block one of IHE's own, urn:ihe:iti:xd:id.
     blocks = () if message.header is None else message.header.iterchildren(BLOCK)

@@ -89,6 +89,17 @@ def unread(begin: Callable[[str], Trail], sender: str, reason: str) -> None:
     trail.fault(reason)
 
 
+def judge(node: Node, data: bytes) -> None:
+    """What is wrong with a message whoever is registered. Raises RegistryFailure."""
+    message = _Message(data, node.namespaces)
+    message.check()
+    if message.event in _ANNOUNCING:
+        patient_feed.announced(node, message.ids(PATIENT_ID), PATIENT_ID)
+    elif message.event == _MERGING:
+        _check_pair(message)
+        patient_feed.pair(node, message.ids(_PRIOR_ID), message.ids(PATIENT_ID), _PLACES)
+
+
 def _answer(node: Node, trail: Trail, data: bytes, started: float) -> bytes:
     reference = trail.context.reference
     message = _Message(data, node.namespaces)
@@ -217,11 +228,16 @@ def _announce(node: Node, message: _Message, trail: Trail) -> None:
 
 
 def _merge(node: Node, message: _Message, trail: Trail) -> None:
-    """PID-3 survives, MRG-1 is subsumed; one pair in a message (ITI TF-2 3.8.4.2)."""
+    """PID-3 survives, MRG-1 is subsumed."""
+    _check_pair(message)
+    patient_feed.merge(node, message.ids(_PRIOR_ID), message.ids(PATIENT_ID), _PLACES, trail)
+
+
+def _check_pair(message: _Message) -> None:
+    """One pair in a message (ITI TF-2 3.8.4.2)."""
     for name, place in (("PID", PATIENT_ID), ("MRG", _PRIOR_ID)):
         if len(message.segments(name)) != 1:
             raise RegistryFailure(broken("feed-one-pair", place))
-    patient_feed.merge(node, message.ids(_PRIOR_ID), message.ids(PATIENT_ID), _PLACES, trail)
 
 
 def _revise(node: Node, message: _Message, trail: Trail) -> None:
@@ -229,4 +245,6 @@ def _revise(node: Node, message: _Message, trail: Trail) -> None:
     trail.seen(*for_each_patient(Deed(), trail.patients))
 
 
-_EVENTS: Final = {"A01": _announce, "A04": _announce, "A05": _announce, "A08": _revise, "A40": _merge}
+_ANNOUNCING: Final = ("A01", "A04", "A05")
+_MERGING: Final = "A40"
+_EVENTS: Final = {**dict.fromkeys(_ANNOUNCING, _announce), "A08": _revise, _MERGING: _merge}

@@ -19,10 +19,20 @@ from xds.transactions.transaction import Node, Transaction, always
 
 def do(node: Node, request: iti57.Requested, access: Access, trail: Trail) -> iti42.Remarks:
     """Carry it out in one transaction, when it is meant for this community; it is not forwarded."""
+    _check_home(node, request)
+    return iti57.do(node, request, access, trail)
+
+
+def judge(node: Node, request: iti57.Requested) -> None:
+    """Whether this community could take it. Raises RegistryFailure."""
+    _check_home(node, request)
+    iti57.judge(node, request)
+
+
+def _check_home(node: Node, request: iti57.Requested) -> None:
     the_set = request.update.content.submission_set
     if not node.registry.options.is_home(the_set.home or ""):
         raise RegistryFailure(broken("restricted-home", f"{the_set.entry_uuid}/homeCommunityId"))
-    return iti57.do(node, request, access, trail)
 
 
 TRANSACTION = Transaction(
@@ -38,4 +48,5 @@ TRANSACTION = Transaction(
     do=do,
     write=iti42.write,
     refuse=iti42.refuse,
+    judge=judge,
 )

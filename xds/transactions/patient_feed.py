@@ -40,13 +40,7 @@ def announce(node: Node, ids: Sequence[Named], place: str, trail: Trail) -> None
 
     Raises RegistryFailure with errors at `place` when one of them is wrong or none is left.
     """
-    pids, errors = _ours(node, ids, place)
-    if not pids and not errors:
-        errors = [broken("feed-patient-id", place)]
-    if len(pids) > _MOST:
-        errors.append(broken("feed-patient-ids-many", place))
-    if errors:
-        raise RegistryFailure(*errors)
+    pids = announced(node, ids, place)
 
     def work(connection: Connection) -> None:
         node.registry.announce(connection, pids)
@@ -66,6 +60,33 @@ def merge(
 
     `places` says where the two stand (patients.SUBSUMED, SURVIVING). Raises RegistryFailure.
     """
+    pids = pair(node, subsumed, surviving, places)
+
+    def work(connection: Connection) -> None:
+        node.registry.merge(connection, pids[SUBSUMED], pids[SURVIVING])
+        # The one record is no more, the other has what it had (ITI TF-2 3.8.5.1).
+        gone = Deed(patient=pids[SUBSUMED], action="D")
+        trail.done(connection, gone, Deed(patient=pids[SURVIVING], action="U"))
+
+    _transact(node, work, places)
+
+
+def announced(node: Node, ids: Sequence[Named], place: str) -> list[str]:
+    """The ids (CX text) that a message announces here. Raises RegistryFailure with errors at `place`."""
+    pids, errors = _ours(node, ids, place)
+    if not pids and not errors:
+        errors = [broken("feed-patient-id", place)]
+    if len(pids) > _MOST:
+        errors.append(broken("feed-patient-ids-many", place))
+    if errors:
+        raise RegistryFailure(*errors)
+    return pids
+
+
+def pair(
+    node: Node, subsumed: Sequence[Named], surviving: Sequence[Named], places: Mapping[str, str]
+) -> Mapping[str, str]:
+    """The two ids (CX text) of a merge, by their place in `places`. Raises RegistryFailure."""
     pids: dict[str, str] = {}
     errors: list[RegistryError] = []
     for role, ids in ((SUBSUMED, subsumed), (SURVIVING, surviving)):
@@ -77,14 +98,7 @@ def merge(
             errors.append(broken("feed-one-pair" if found else "feed-patient-id", places[role]))
     if errors:
         raise RegistryFailure(*errors)
-
-    def work(connection: Connection) -> None:
-        node.registry.merge(connection, pids[SUBSUMED], pids[SURVIVING])
-        # The one record is no more, the other has what it had (ITI TF-2 3.8.5.1).
-        gone = Deed(patient=pids[SUBSUMED], action="D")
-        trail.done(connection, gone, Deed(patient=pids[SURVIVING], action="U"))
-
-    _transact(node, work, places)
+    return pids
 
 
 def subject(node: Node, ids: Iterable[Named]) -> Subject:

@@ -1,7 +1,7 @@
 """Is the Body's content what our XML Schema says? Asked once for every message, before it is read.
 
-app.py calls `check`. The schemas are those the node serves with its WSDL. What comes back are sentences of
-our own: the validator's quote values, and those may be about a person.
+transactions/body.py calls `check`. The schemas are those the node serves with its WSDL. What comes back are
+sentences of our own: the validator's quote values, and those may be about a person.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import threading
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from lxml import etree
 
@@ -35,11 +35,23 @@ _EXPECTED: Final = re.compile(r"Expected is (?:one of )?\( ([^()]*?) \)")
 _REQUIRED: Final = re.compile(r"The attribute '([^']*)' is required but missing")
 
 
-def check(body: etree._Element, schema: Path) -> list[tuple[str, str]]:
-    """(location, sentence) of all that breaks the schema; the location is the element's path in the Body."""
+#: xds/wsdl is the repository's wsdl/, linked so that an installed package has it too.
+_SCHEMA: Final = Path(__file__).parents[1] / "wsdl" / "schema" / "all.xsd"
+
+
+class Misfit(NamedTuple):
+    """One thing that breaks the schema: the element's path in the Body, a sentence, and its line."""
+
+    location: str
+    sentence: str
+    line: int
+
+
+def check(body: etree._Element) -> list[Misfit]:
+    """All that breaks the schema."""
     validator = getattr(_local, "validator", None)
     if validator is None:
-        validator = _local.validator = xml.schema(schema)
+        validator = _local.validator = xml.schema(_SCHEMA)
     if validator.validate(body):
         return []
     found = []
@@ -47,7 +59,7 @@ def check(body: etree._Element, schema: Path) -> list[tuple[str, str]]:
         sentence = _SENTENCES.get(error.type_name, _OTHERWISE)
         said = (_REQUIRED if "ATTRIBUTE" in sentence.upper() else _EXPECTED).search(error.message)
         hint = f" ({re.sub(r'{[^}]*}', '', said.group(1))})" if said else ""
-        found.append((error.path or "", f"{sentence}{hint}."))
+        found.append(Misfit(error.path or "", f"{sentence}{hint}.", error.line))
     return found[:_MOST]
 
 

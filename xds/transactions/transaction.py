@@ -66,9 +66,10 @@ class Transaction:
     it, and gives a result; when it returns, what it wrote is committed. `write`
     takes the result and gives the Body's content; `refuse` gives that of a failure, from
     all errors and the request's reference number. `read` and `do` raise RegistryFailure with every error
-    they find. `of_community`: a gateway's, so that the location of every error is the community (ITI TF-2
-    3.38.4.1.3). `asynchronous`: its answer may go to the address in wsa:ReplyTo, where one is listed (ITI
-    TF-2 V.3). OSError and OperationalError are answered as a node that is full or busy when that is what
+    they find. `judge` raises it for what `do` refuses of a request whatever is registered: it asks no
+    database, and is for `xds validate`. `of_community`: a gateway's, so that the location of every error is
+    the community (ITI TF-2 3.38.4.1.3). `asynchronous`: its answer may go to the address in wsa:ReplyTo,
+    where one is listed (ITI TF-2 V.3). OSError and OperationalError are answered as a node that is full or busy when that is what
     they say; whatever else is raised becomes a SOAP fault in the endpoint.
     """
 
@@ -84,6 +85,7 @@ class Transaction:
     do: Callable[[Node, Any, Access, Trail], Any]
     write: Callable[[Any], Body]
     refuse: Callable[[Sequence[RegistryError], str], Body]
+    judge: Callable[[Node, Any], None] = lambda node, request: None
     binary: str = ""
     of_community: bool = False
     asynchronous: bool = False
