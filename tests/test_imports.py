@@ -51,6 +51,7 @@ MAY_IMPORT = {
         "transactions",
         "security",
         "fhir",
+        "validate",
     },
     "fhir": {
         "errors",
@@ -62,6 +63,19 @@ MAY_IMPORT = {
         "metadata",
         "registry",
         "transactions",
+    },
+    "validate": {
+        "errors",
+        "transport",
+        "metadata",
+        "store",
+        "security",
+        "registry",
+        "repository",
+        "gateway",
+        "transactions",
+        "fhir",
+        "client",
     },
     "client": {"errors", "metadata", "transport"},
     "demo": {"errors", "metadata", "transport", "client", "security"},
@@ -88,6 +102,7 @@ MAY_IMPORT = {
         "client",
         "demo",
         "commands",
+        "validate",
     },
 }
 

@@ -88,6 +88,8 @@ from xds.transport.mllp import MllpListener
 from xds.transport.staged import StagingFolder
 from xds.transport.trace import unmeasured
 from xds.transport.wsdl import Description, Schemas
+from xds.validate import desk as validate_desk
+from xds.validate import page as validate_page
 
 if TYPE_CHECKING:
     from xds.tracing import Tracing
@@ -518,6 +520,8 @@ def create_app(settings: Settings | None = None) -> App:
         samples.append(replies.samples)
     app.add_route("/metrics", Metrics(*samples, counts=counts))
     app.add_route("/health/live", _Live())
+    if settings["environment"] == "test":
+        app.add_route(validate_page.ADDRESS, validate_page.ValidatePage(_desk(settings), settings.limits))
     app.add_route("/health/ready", _Ready(node))
     if alone:
         collect_seldom()
@@ -671,6 +675,16 @@ def _is_current(database: Database, *, patient: bool) -> bool:
                 raise
             log.error("waiting for the database")
             time.sleep(1)
+
+
+def _desk(settings: Settings) -> validate_desk.Settings:
+    """What the page for validating judges by: as the node does."""
+    return validate_desk.Settings(
+        profile=settings["codes.profile"],
+        patients=settings["patients.source"],
+        authorities=settings["patients.authorities"].oids,
+        limits=settings.limits,
+    )
 
 
 class _Live:

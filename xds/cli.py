@@ -37,6 +37,7 @@ from xds.config import (
 )
 from xds.demo import commands as ticket_commands
 from xds.errors import DataTypeError, RegistryFailure, SettingsError, XdsError
+from xds.validate import commands as validate_commands
 
 # What only a node needs is imported by its commands: the client starts in a third of the time without.
 if TYPE_CHECKING:
@@ -469,6 +470,7 @@ def _parser() -> argparse.ArgumentParser:
     copy.add_argument("--quiet", action="store_true", help="no progress")
     copy.set_defaults(run=copy_all)
     ticket_commands.add_commands(commands, lambda arguments: _settings(arguments)[0]["trust"])
+    validate_commands.add_commands(commands)
     return parser
 
 

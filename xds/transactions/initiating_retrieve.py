@@ -231,5 +231,5 @@ TRANSACTION = replace(
     iti43.TRANSACTION,
     read=read,
     do=do,
-    judge=lambda node, request: iti43.judge(node, request.asked),
+    judge=lambda node, request: iti43.judge(node, replace(request.asked, named=True)),
 )

@@ -69,8 +69,8 @@ class Transaction:
     they find. `judge` raises it for what `do` refuses of a request whatever is registered: it asks no
     database, and is for `xds validate`. `of_community`: a gateway's, so that the location of every error is
     the community (ITI TF-2 3.38.4.1.3). `asynchronous`: its answer may go to the address in wsa:ReplyTo,
-    where one is listed (ITI TF-2 V.3). OSError and OperationalError are answered as a node that is full or busy when that is what
-    they say; whatever else is raised becomes a SOAP fault in the endpoint.
+    where one is listed (ITI TF-2 V.3). OSError and OperationalError are answered as a node that is full or
+    busy when that is what they say; whatever else is raised becomes a SOAP fault in the endpoint.
     """
 
     number: str

@@ -1,0 +1,139 @@
+"""Good messages are valid, whatever is hostile is a finding, and the command says it by its exit status."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.blackbox import messages as m
+from tests.fhir.messages import Bundle
+from tests.validate.test_equal import http
+from xds.validate.desk import Settings
+from xds.validate.findings import Severity
+from xds.validate.judging import JUDGES, judge
+from xds.validate.kinds import KINDS
+
+OPEN = Settings(patients="open")
+ROOT = Path(__file__).parents[2]
+_document = m.Document()
+
+GOOD = {
+    "ITI-41, MTOM": http(m.mtom([_document])),
+    "ITI-41, MTOM without a head": m.mtom([_document]).body,
+    "ITI-42": http(m.plain(m.register([_document]), "ITI-42")),
+    "ITI-42 without a head": m.plain(m.register([_document]), "ITI-42").body,
+    "ITI-18": http(m.plain(m.find_documents(), "ITI-18")),
+    "a bare body of ITI-18": (ROOT / "tests/wsdl/bodies/iti18-request-find-documents.xml").read_bytes(),
+    "ITI-43": http(m.mtom_retrieve(_document.unique_id)),
+    **{
+        f"an answer, {path.stem}": path.read_bytes()
+        for path in sorted((ROOT / "tests/wsdl/bodies").glob("iti18-response-*.xml"))
+        if path.stem != "iti18-response-leaf-class"  # of which most is left out
+    },
+}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_a_good_message_is_valid(name: str) -> None:
+    """Nothing is found but remarks."""
+    report = judge(name, bytes(GOOD[name]), OPEN)
+    assert [each for each in report.findings if each.severity is Severity.ERROR] == []
+    assert report.status == 0
+
+
+def test_a_good_bundle_is_valid() -> None:
+    """ITI-65, as JSON."""
+    bundle = Bundle()
+    bundle.document(b"first")
+    report = judge("bundle", json.dumps(bundle.json).encode(), OPEN)
+    assert (report.kind, report.status, report.findings) == ("fhir", 0, ())
+
+
+def test_everything_wrong_is_told_at_once_with_its_place_and_its_line() -> None:
+    """Addressing and metadata, of which a node would tell the first alone."""
+    good = m.plain(m.register([m.Document(without=("classCode", "typeCode"))]), "ITI-42").body
+    assert isinstance(good, bytes)
+    action = b"urn:ihe:iti:2007:RegisterDocumentSet-b"
+    report = judge("x", good.replace(action, b"urn:other"), OPEN)
+    found = {(each.rule, each.location) for each in report.findings}
+    assert {("fault", "wsa:Action"), ("DE-classCode-required", "Document01/classCode")} <= found
+    assert ("DE-typeCode-required", "Document01/typeCode") in found
+    metadata = next(each for each in report.findings if each.rule == "DE-classCode-required")
+    assert metadata.line > 0
+    assert metadata.source == "ITI TF-3 4.3.1-3"
+    assert report.status == 1
+
+
+HOSTILE = {
+    "a bomb": b'<!DOCTYPE x [<!ENTITY a "a"><!ENTITY b "&a;&a;">]><Envelope>&b;</Envelope>',
+    "deep XML": b"<a>" * 5000,
+    "deep JSON": b'{"a":' * 5000 + b"1" + b"}" * 5000,
+    "no UTF-8": b"<Envelope>\xff\xfe\xfd</Envelope>",
+    "no UTF-8 in JSON": b'{"resourceType": "\xff"}',
+    "bad MIME": b"--x\r\nContent-Type: application/xop+xml\r\n\r\n<a/>",
+    "MIME without anything": b"--\r\n",
+    "no base64": b"Content-Type: multipart/related\r\n\r\n--x",
+    "chunks that are none": b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n<Envelope/>",
+    "HL7 v2 of nothing": b"MSH|",
+    "a token of nothing": b"a.b.c",
+    "an empty assertion": b'<Assertion xmlns="urn:oasis:names:tc:SAML:2.0:assertion"/>',
+    "an empty CDA": b'<ClinicalDocument xmlns="urn:hl7-org:v3"/>',
+    "an empty resource": b"{}",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_input_is_a_finding(name: str) -> None:
+    """Never an exception, and never valid; some is nothing that is known."""
+    assert judge(name, HOSTILE[name], OPEN).status in (1, 2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_input_is_a_finding_whatever_it_is_taken_for(name: str, kind: str) -> None:
+    """With `--kind` everybody may see everything."""
+    assert judge(name, HOSTILE[name], Settings(patients="open", kind=kind)).status == 1
+
+
+def test_what_is_too_large_is_a_finding() -> None:
+    """By the limits of a node."""
+    from xds.transport.limits import Limits
+
+    small = Settings(limits=Limits(root_bytes=100, total_bytes=1000, document_bytes=100))
+    assert judge("x", b"<Envelope>" + b"a" * 500, small).status == 1
+    assert judge("x", b"<Envelope>" + b"a" * 5000, small).status == 1
+
+
+def test_every_kind_has_a_judge() -> None:
+    """The two tables are of the same kinds."""
+    assert list(KINDS) == list(JUDGES)
+
+
+def test_the_command_says_what_it_found(tmp_path: Path) -> None:
+    """Exit status 0, 1 and 2; JSON and a page; standard input."""
+    good, bad, strange = (tmp_path / name for name in ("good.xml", "bad.xml", "strange.txt"))
+    good.write_bytes(bytes(GOOD["ITI-18"]))
+    bad.write_bytes(b"<Envelope><script>alert(1)</script>")
+    strange.write_bytes(b"hello there")
+
+    def run(*arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        command = [sys.executable, "-m", "xds.cli", "validate", "--patients", "open", *arguments]
+        return subprocess.run(command, input=given, capture_output=True, timeout=60, check=False)
+
+    assert run(str(good)).returncode == 0
+    page = tmp_path / "page.html"
+    found = run("--json", "--html", str(page), str(good), str(bad))
+    assert found.returncode == 1
+    assert [each["valid"] for each in json.loads(found.stdout)] == [True, False]
+    assert "<script>" not in page.read_text()
+    assert run("-", given=bytes(GOOD["ITI-18"])).returncode == 0
+    unknown = run(str(strange))
+    assert unknown.returncode == 2
+    assert b"looks like" in unknown.stdout
+    missing = run(str(tmp_path / "none"))
+    assert missing.returncode == 2
+    assert b"Traceback" not in missing.stderr

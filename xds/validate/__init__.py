@@ -1,0 +1,1 @@
+"""What is wrong with a message or resource, told at a desk by the node's own rules, without a node."""
