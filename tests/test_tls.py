@@ -99,10 +99,10 @@ class TlsNode(Node):
     def is_ready(self) -> bool:
         return self.get(self._known).status == 200
 
-    def get(self, client: tuple[Path, Path] | None) -> urllib3.BaseHTTPResponse:
-        """The readiness of the node, asked with a client certificate or without."""
+    def get(self, client: tuple[Path, Path] | None, path: str = "/health/ready") -> urllib3.BaseHTTPResponse:
+        """The readiness of the node, or what else is at a path, asked with a client certificate or not."""
         with urllib3.PoolManager(ssl_context=self._context(client), retries=False, timeout=5) as pool:
-            return pool.request("GET", self.url + "/health/ready")
+            return pool.request("GET", self.url + path)
 
     def connect(self, port: int = 0, *, known: bool = True) -> ssl.SSLSocket:
         """A connection of a known client, or of one without a certificate; `port` is another than HTTP's."""
@@ -167,6 +167,13 @@ def test_a_patient_feed_is_heard_from_known_systems_only(tls_node: TlsNode) -> N
         stranger.sendall(message)
         heard = stranger.recv(4096)
     assert heard == b""
+
+
+def test_a_node_in_production_has_no_tools(tls_node: TlsNode) -> None:
+    """The page for validating is for test environments alone."""
+    reply = tls_node.get(tls_node._known, "/tools/validate")
+    assert reply.status == 404
+    assert b"alidate a" not in reply.data
 
 
 def test_a_node_that_cannot_know_its_clients_does_not_start(tmp_path: Path) -> None:

@@ -35,9 +35,9 @@ class Settings:
     """By what is judged.
 
     `profile` is that of the codes, norwegian or ihe; `patients` the setting patients.source, else that of the
-    profile; `authorities` is patients.authorities. `trust` is the trust file by which tickets are checked; without one only their form is. `at` is
-    the time at which they are, now if not given. `kind` is what a message is taken for, else what it looks
-    like.
+    profile; `authorities` is patients.authorities. `trust` is the trust file by which tickets are
+    checked; without one only their form is. `at` is the time at which they are, now if not given. `kind` is
+    what a message is taken for, else what it looks like.
     """
 
     profile: str = "norwegian"
