@@ -51,7 +51,7 @@ class Finding:
     line: int = 0
 
 
-RULES: Final[Mapping[str, Rule]] = {
+_ALL: Final[Mapping[str, Rule]] = {
     rule_id: rule
     for table in (
         metadata.RULES,
@@ -75,7 +75,7 @@ def of_errors(
 
 
 def _of_error(error: RegistryError, lines: Mapping[str, int]) -> Finding:
-    rule = RULES.get(error.rule)
+    rule = _ALL.get(error.rule)
     line = lines.get(error.location, 0) or lines.get(error.location.partition("/")[0], 0)
     severity = Severity.WARNING if error.warning else Severity.ERROR
     source = rule.source if rule else ""
