@@ -40,7 +40,7 @@ SHARES: Final = {500: 1_000, 50: 4_000, 5: 4_590}
 _IN_ONE_SUBMISSION: Final = 5
 _IN_ONE_TRANSACTION: Final = 200
 
-_OID: Final = "2.16.578.1.12.4.5.480.9"
+OID: Final = "2.16.578.1.12.4.5.480.9"
 _YEARS: Final = range(2012, 2027)
 #: Group -> how many types of it are used: codes of the national tables, 9 groups and 30 types.
 _TYPES_OF: Final = {"A": 7, "B": 3, "C": 4, "D": 5, "E": 2, "F": 3, "I": 2, "J": 2, "S": 2}
@@ -78,7 +78,7 @@ class Filled:
 
 def pid(number: int) -> str:
     """The patient id with a number, in full CX form."""
-    return f"{number:08}^^^&{_OID}.1&ISO"
+    return f"{number:08}^^^&{OID}.1&ISO"
 
 
 def entry(patient: str, number: int, chance: random.Random, **changes: object) -> DocumentEntry:
@@ -89,7 +89,7 @@ def entry(patient: str, number: int, chance: random.Random, **changes: object) -
     author = replace(samples.AUTHOR, person=f"{person}^^^^^^&2.16.578.1.12.4.1.4.4&ISO")
     values = {
         "entry_uuid": f"Document{number}",
-        "unique_id": f"{_OID}.2.{number}",
+        "unique_id": f"{OID}.2.{number}",
         "patient_id": patient,
         "source_patient_id": patient,
         "source_patient_info": (f"PID-3|{patient}", "PID-5|Testperson^Syntetisk", "PID-8|F"),
@@ -113,7 +113,7 @@ def entry(patient: str, number: int, chance: random.Random, **changes: object) -
 
 def set_of(patient: str, number: int) -> SubmissionSet:
     """The submission set with a number."""
-    return samples.submission_set(unique_id=f"{_OID}.3.{number}", patient_id=patient)
+    return samples.submission_set(unique_id=f"{OID}.3.{number}", patient_id=patient)
 
 
 def filled(documents: int) -> Filled:

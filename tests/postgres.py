@@ -133,9 +133,10 @@ class Cluster:
         command = ["initdb", "-D", self._data, "-U", "xds", "-A", "trust", "-E", "UTF8", "--no-sync"]
         self._run([*command, "--locale=C.UTF-8", *order])
 
-    def start(self) -> None:
-        """Start the server and wait until it answers."""
-        options = [word for name, value in self._settings.items() for word in ("-c", f"{name}={value}")]
+    def start(self, **changes: str) -> None:
+        """Start the server, with `changes` of the settings, and wait until it answers."""
+        settings = self._settings | changes
+        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         command = [self._bin / "postgres", "-D", self._data, "-p", str(self.port), *options]
         with (self.folder / "log").open("ab") as log:
             self._server = subprocess.Popen(
@@ -154,19 +155,30 @@ class Cluster:
         """The migrated database."""
         return _url(self.address, _TEMPLATE)
 
+    @property
+    def pid(self) -> int:
+        """The server, which is the parent of all its processes."""
+        assert self._server is not None, "the server does not run"
+        return self._server.pid
+
     def add_template(self) -> None:
         """Make the migrated database from which others are copied."""
+        self.add(_TEMPLATE)
+
+    def add(self, name: str) -> str:
+        """A new migrated database: its URL."""
         with psycopg.connect(f"{self.address}/postgres", autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {_TEMPLATE}".encode())
-        template = Database(self.url)
-        template.migrate()
-        template.close()
+            connection.execute(f"CREATE DATABASE {name}".encode())
+        database = Database(_url(self.address, name))
+        database.migrate()
+        database.close()
+        return _url(self.address, name)
 
     def stop(self) -> None:
         """End it, and cut off everybody who is connected ("fast shutdown")."""
         if self._server is not None:
             self._server.send_signal(signal.SIGINT)
-            self._server.wait(30)
+            self._server.wait(120)
             self._server = None
 
     def kill(self) -> None:
