@@ -29,8 +29,10 @@ check: .venv/ready
 RUFF_IGNORE := S101,S311,RUF001,RUF002,RUF003
 RUFF_TESTS  := 'tests/*:S','tests/*:SIM300','bench/*:S','conformance/*:S','docker/*:S'
 
+# SIZES="10000 100000 1000000 5000000": what a registry costs as it grows, on both databases; docs/benchmarks.md anew.
+SIZES ?=
 bench: .venv/ready
-	$(BIN)/python -m bench
+	$(BIN)/python -m $(if $(SIZES),bench.growth --sizes $(SIZES) --publish docs,bench)
 
 .venv/ready: setup.cfg pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "xds needs Python 3.11 or later: make PYTHON=/path/to/python3.11 …")'

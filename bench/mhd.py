@@ -31,15 +31,15 @@ def pages(folder: Path, documents: int, seconds: float, rounds: int) -> dict[str
     filled = content.uneven(documents, SMALL, PATIENTS)
     (large,) = filled.patients[documents]
     with _node(filled.path, folder) as connection:
-        small = [_search(pid) for pid in filled.patients[SMALL]]
+        small = [search(pid) for pid in filled.patients[SMALL]]
         deep = _next(connection, large, steps=min(20, documents // COUNT - 1))
         acts: dict[str, Act] = {
             f"{SMALL} documents": (in_turn(small), connection.ask),
-            f"{documents:,} documents": (in_turn([_search(large)]), connection.ask),
-            "the same, _total=none": (in_turn([_search(large, _total="none")]), connection.ask),
+            f"{documents:,} documents": (in_turn([search(large)]), connection.ask),
+            "the same, _total=none": (in_turn([search(large, _total="none")]), connection.ask),
             "the same, a later page": (in_turn([deep]), connection.ask),
-            "the same, _total=accurate": (in_turn([_search(large, _total="accurate")]), connection.ask),
-            "the same, one type": (in_turn([_search(large, type="A03-2")]), connection.ask),
+            "the same, _total=accurate": (in_turn([search(large, _total="accurate")]), connection.ask),
+            "the same, one type": (in_turn([search(large, type="A03-2")]), connection.ask),
         }
         return compare(acts, seconds, rounds)
 
@@ -49,9 +49,9 @@ def walked(folder: Path, documents: int) -> tuple[int, int]:
     filled = content.uneven(documents, SMALL, PATIENTS)
     (large,) = filled.patients[documents]
     with _node(filled.path, folder) as connection:
-        connection.ask(_search(large, _count="1000"))
+        connection.ask(search(large, _count="1000"))
         before = _memory()
-        message: bytes | None = _search(large, _count="1000")
+        message: bytes | None = search(large, _count="1000")
         count = 0
         while message is not None:
             bundle = json.loads(bytes(connection.ask(message)))
@@ -78,7 +78,8 @@ def _node(database: Path, folder: Path) -> Iterator[Connection]:
             copy.unlink()
 
 
-def _search(pid: str, **more: str) -> bytes:
+def search(pid: str, **more: str) -> bytes:
+    """A search for the first page of what is current of a patient, as bytes on the wire."""
     number, _, authority = pid.partition("^^^&")
     asked = {"patient.identifier": f"urn:oid:{authority.removesuffix('&ISO')}|{number}", "status": "current"}
     return _get(f"/fhir/DocumentReference?{urlencode({**asked, **more})}")
@@ -91,7 +92,7 @@ def _get(url: str) -> bytes:
 
 def _next(connection: Connection, pid: str, steps: int) -> bytes:
     """The request for a page that is so many pages behind the first."""
-    message = _search(pid)
+    message = search(pid)
     for _ in range(steps):
         bundle = json.loads(bytes(connection.ask(message)))
         message = _get(next(each["url"] for each in bundle["link"] if each["relation"] == "next"))

@@ -1,7 +1,7 @@
-"""Starts the node and the do-nothing application as processes of their own, and talks to them.
+"""Starts the node and the do-nothing application as processes of their own.
 
-`node`, `gateway` and `nothing` are context managers that give a port of 127.0.0.1 and end their process by
-its id. `Connection` is a client that costs next to nothing: one socket, no parsing but of the length.
+`node`, `registry`, `gateway` and `nothing` are context managers that give a port of 127.0.0.1 and end their
+process by its id. connection.py has the client that talks to them.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Final
 
 import psutil
 
+from bench.connection import Connection
 from bench.messages import Request
 from tests.metadata import samples
 
@@ -44,7 +45,7 @@ def node(
     takes the spans that it then makes.
     """
     port = _free_port()
-    settings = _settings(port, database, documents) | {
+    settings = _settings(port, f"sqlite:///{database}", documents) | {
         "XDS_ACCESS__TICKET": "required" if trust else "none",
         "XDS_TRUST": str(trust or ""),
     }
@@ -62,7 +63,7 @@ def gateway(
 ) -> Iterator[tuple[int, psutil.Process]]:
     """`xds serve` as an initiating gateway, its registry empty: its port, and the parent of its workers."""
     port = _free_port()
-    settings = _settings(port, folder / "gateway.db", folder / "gateway-documents") | {
+    settings = _settings(port, f"sqlite:///{folder / 'gateway.db'}", folder / "gateway-documents") | {
         "XDS_ACCESS__TICKET": "none",
         "XDS_NODE__HOME_COMMUNITY_ID": home,
         "XDS_NODE__WORKERS": str(workers),
@@ -73,7 +74,22 @@ def gateway(
         yield port, psutil.Process(process.pid)
 
 
-def _settings(port: int, database: Path, documents: Path) -> dict[str, str]:
+@contextmanager
+def registry(
+    url: str, documents: Path, log: Path, *, workers: int, threads: int
+) -> Iterator[tuple[int, psutil.Process]]:
+    """`xds serve` on whatever database, without tickets: its port, and the parent of its workers."""
+    port = _free_port()
+    settings = _settings(port, url, documents) | {
+        "XDS_ACCESS__TICKET": "none",
+        "XDS_NODE__WORKERS": str(workers),
+        "XDS_NODE__THREADS": str(threads),
+    }
+    with _process(["-m", "xds.cli", "serve"], settings, port, log) as process:
+        yield port, psutil.Process(process.pid)
+
+
+def _settings(port: int, url: str, documents: Path) -> dict[str, str]:
     return {
         "XDS_ENVIRONMENT": "test",
         "XDS_PATIENTS__SOURCE": "open",
@@ -81,7 +97,7 @@ def _settings(port: int, database: Path, documents: Path) -> dict[str, str]:
         "XDS_NODE__WORKERS": str(WORKERS),
         "XDS_NODE__THREADS": str(THREADS),
         "XDS_NODE__REPOSITORY_UNIQUE_ID": samples.REPOSITORY,
-        "XDS_STORE__DATABASE": f"sqlite:///{database}",
+        "XDS_STORE__DATABASE": url,
         "XDS_STORE__DOCUMENTS": f"file://{documents}",
     }
 
@@ -135,51 +151,6 @@ def _wait_for(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
         except OSError:
             time.sleep(0.05)
     raise SystemExit(f"bench: a server did not start:\n{log.read_text(errors='replace')[-2000:]}")
-
-
-class Connection:
-    """One keep-alive connection; `ask` sends a request and gives the body, valid until the next call."""
-
-    def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), 60)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._buffer = bytearray(65_536)
-
-    def close(self) -> None:
-        """Close the socket."""
-        self._socket.close()
-
-    def ask(self, message: bytes) -> memoryview:
-        """The body as it came, chunk sizes and all. Raises RuntimeError unless it is a 200."""
-        self._socket.sendall(message)
-        end, filled = -1, 0
-        while end < 0:
-            filled += self._receive(filled)
-            end = self._buffer.find(b"\r\n\r\n", 0, filled)
-        head = bytes(self._buffer[:end]).lower()
-        if not head.startswith(b"http/1.1 200"):
-            raise RuntimeError(f"unexpected answer: {head.splitlines()[0].decode('latin-1')}")
-        _, named, length = head.partition(b"\r\ncontent-length:")
-        if not named:
-            while bytes(self._buffer[filled - 5 : filled]) != b"0\r\n\r\n":
-                if filled == len(self._buffer):
-                    self._buffer = self._buffer + bytes(filled)
-                filled += self._receive(filled)
-            return memoryview(self._buffer)[end + 4 : filled]
-        whole = end + 4 + int(length.partition(b"\r\n")[0])
-        if len(self._buffer) < whole:
-            # A new one: the last answer may still be in somebody's hands.
-            self._buffer = self._buffer[:filled] + bytes(whole - filled)
-        while filled < whole:
-            filled += self._receive(filled)
-        return memoryview(self._buffer)[end + 4 : whole]
-
-    def _receive(self, start: int) -> int:
-        with memoryview(self._buffer) as view:
-            count = self._socket.recv_into(view[start:])
-        if not count:
-            raise RuntimeError("the server closed the connection")
-        return count
 
 
 def on_the_wire(request: Request, reply_bytes: int | None = None) -> bytes:
