@@ -431,7 +431,7 @@ def main() -> int:
         report.publish(json.loads(arguments.of.read_text()), arguments.publish)
         return 0
     # Whoever ends it this way wants it gone, with all that it made.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: told to end"))
     now = datetime.now(UTC)
     buffers = arguments.buffers or f"{min(2048, _memory() // 2**23)}MB"
     figures: dict[str, Any] = {

@@ -40,8 +40,8 @@ def test_a_small_run_measures_everything_and_writes_the_page_that_is_in_docs(tmp
         postgres.new_database()  # skips, or fails, and says why
     written = tmp_path / "docs"
     done = subprocess.run(
-        [sys.executable, "-m", "bench.growth", "--sizes", *map(str, SIZES), "--seconds=0.1", "--rounds=2",
-         "--clients", "1", "3", "--masters=10", "--buffers=64MB", "--workers=1",
+        [sys.executable, "-m", "bench.growth", "--sizes", *map(str, SIZES), "--seconds=0.1", "--rounds=1",
+         "--clients=3", "--masters=10", "--buffers=64MB", "--workers=1",
          f"--json={tmp_path / 'figures.json'}", f"--publish={written}"],
         cwd=ROOT,
         capture_output=True,
@@ -75,14 +75,14 @@ def _check_figures(own: dict[str, Any]) -> None:
         assert table / size["documents"] > 400
         assert index / size["documents"] > 50
     assert {asked: [each["clients"] for each in loads] for asked, loads in own["clients"].items()} == {
-        asked: [1, 3] for asked in READ | WRITTEN
+        asked: [3] for asked in READ | WRITTEN
     }
     assert {(row["name"], row["few"]) for row in own["beside"]} == {
         (asked, few) for asked in READ - {"FindDocuments, 500"} for few in (True, False)
     }
     for row in own["beside"]:
         assert row["ratio99"] == pytest.approx(row["grown"]["p99"] / row["small"]["p99"])
-        assert len(row["rounds99"]) == 2
+        assert len(row["rounds99"]) == 1
 
 
 def _check_charts(docs: Path) -> None:

@@ -19,7 +19,8 @@ from sqlalchemy import bindparam, select
 
 from tests.metadata import samples as s
 from tests.registry.conftest import OPEN, Desk
-from tests.registry.test_plans import TABLES, _steps, planned
+from tests.registry.test_plans import explained as explained_text
+from tests.registry.test_plans import planned, scanned
 from tests.registry.updates import document, folder, register, uuid
 from xds.metadata import names
 from xds.metadata.ebrim import read_object_list
@@ -103,16 +104,7 @@ def steps(database: Database, search: Search, visibility: Visibility, what: str 
 def explained(database: Database, statement: Any, bound: Mapping[str, Any]) -> list[str]:
     """The steps of a statement's plan."""
     compiled = database.compile(statement, dict(bound))
-    explain = "EXPLAIN QUERY PLAN" if database.is_embedded else "EXPLAIN (FORMAT JSON)"
-    with database.read() as connection:
-        found = connection.exec_driver_sql(f"{explain} {compiled.text}", compiled.values(bound)).all()
-    return [row[-1] for row in found] if database.is_embedded else list(_steps(found[0][0][0]["Plan"]))
-
-
-def scanned(plan: list[str]) -> list[str]:
-    """The steps that read all of a table."""
-    tables = f"{TABLES}|own|of_set|filed|in_set|in_filed|new_folder|of_folder|to_open|in_folder|end_1|end_3"
-    return [step for step in plan if re.match(rf"SCAN ({tables})\b", step)]
+    return explained_text(database, compiled.text, compiled.values(bound))
 
 
 @pytest.fixture(scope="module")
