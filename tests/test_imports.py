@@ -79,6 +79,7 @@ MAY_IMPORT = {
     },
     "client": {"errors", "metadata", "transport"},
     "demo": {"errors", "metadata", "transport", "client", "security"},
+    "conformance": {"errors", "metadata", "transport", "client", "demo"},
     "commands": {
         "errors",
         "audit",
@@ -103,6 +104,7 @@ MAY_IMPORT = {
         "demo",
         "commands",
         "validate",
+        "conformance",
     },
 }
 

@@ -35,6 +35,7 @@ from xds.config import (
     document_store,
     load,
 )
+from xds.conformance import commands as conformance_commands
 from xds.demo import commands as ticket_commands
 from xds.errors import DataTypeError, RegistryFailure, SettingsError, XdsError
 from xds.validate import commands as validate_commands
@@ -469,6 +470,7 @@ def _parser() -> argparse.ArgumentParser:
     copy.add_argument("--no-read-back", action="store_true", help="do not read the target's documents again")
     copy.add_argument("--quiet", action="store_true", help="no progress")
     copy.set_defaults(run=copy_all)
+    conformance_commands.add_commands(commands)
     ticket_commands.add_commands(commands, lambda arguments: _settings(arguments)[0]["trust"])
     validate_commands.add_commands(commands)
     return parser

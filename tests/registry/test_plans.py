@@ -18,14 +18,11 @@ import pytest
 from sqlalchemy import Engine, bindparam, event, literal_column, select
 
 from tests import postgres
-<<<<<<< HEAD
 from tests.conftest import ENGINES, PARTITIONED, new_database
-=======
 from xds.access import known
 from xds.audit import search
 from xds.registry.objects import TOUCHING, latest_versions, looking_at
 from xds.registry.owners import OWNERS
->>>>>>> 71486bf (Look at the plan of every read on the way of a request, and let no alias escape)
 from xds.registry.queries import (
     MULTI_PATIENT_QUERIES,
     STORED_QUERIES,
