@@ -205,7 +205,7 @@ class Answer:
             raise Unreadable(f"there is no JSON in it (HTTP {self.status})") from None
 
     def values(self, path: str) -> list[Any]:
-        """What stands at a dotted path in the JSON; `*` is each of a list, `[key=value]` those with it."""
+        """What stands at a dotted path in the JSON; `*` is each of a list, `[key=value]` what has it."""
         here = [self.json]
         for step in re.findall(r"\[[^\]]*\]|[^.\[\]]+", path):
             here = [inner for each in here for inner in _inside(each, step)]
@@ -215,11 +215,8 @@ class Answer:
 def _inside(value: Any, step: str) -> list[Any]:
     if step.startswith("["):
         key, _, wanted = step[1:-1].partition("=")
-        return (
-            [each for each in value if isinstance(each, dict) and str(each.get(key)) == wanted]
-            if isinstance(value, list)
-            else []
-        )
+        among = value if isinstance(value, list) else [value]
+        return [each for each in among if isinstance(each, dict) and str(each.get(key)) == wanted]
     if isinstance(value, list):
         if step == "*":
             return list(value)

@@ -165,7 +165,8 @@ def case(table: Mapping[str, Any], file: str = "") -> Case:
     bound: set[str] = set()
     steps = []
     for number, raw in enumerate(table["step"], start=1):
-        says = dict(raw)
+        # A step that a row of `for` has as a whole stands under `row`.
+        says = dict(raw.get("row", raw))
         send, expect, bind = str(says.pop("send", "")), says.pop("expect", {}), says.pop("bind", {})
         if send not in words.SENDS:
             raise wrong(f"step {number}: send is one of {', '.join(words.SENDS)}")

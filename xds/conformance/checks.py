@@ -102,11 +102,17 @@ def _body(answer: Answer, wanted: str, _: Seen) -> list[str]:
 
 
 def _without(answer: Answer, wanted: Sequence[str], _: Seen) -> Iterable[str]:
-    if not answer.raw.body:
-        yield f"the answer is empty (HTTP {answer.status})"
+    if not answer.raw.body and answer.status == 200:
+        yield "the answer is empty"
     for text in wanted:
         if text.encode() in answer.raw.body:
             yield f"the answer tells {_short(text)}"
+
+
+def _with(answer: Answer, wanted: Sequence[str], _: Seen) -> Iterable[str]:
+    for text in wanted:
+        if text.encode() not in answer.raw.body:
+            yield f"the answer does not tell {_short(text)}"
 
 
 # ---- SOAP
@@ -276,6 +282,16 @@ def _json_count(answer: Answer, wanted: Mapping[str, int | str], _: Seen) -> Ite
         yield from _number(path, number, len(answer.values(path)))
 
 
+def _matches(answer: Answer, wanted: Mapping[str, str], _: Seen) -> Iterable[str]:
+    for path, pattern in wanted.items():
+        values = answer.values(path)
+        if not values:
+            yield f"{path}: there is nothing"
+        for each in values:
+            if not re.search(pattern, str(each)):
+                yield f"{path}: wanted {pattern}, got {_short(each)}"
+
+
 def _issues(answer: Answer, wanted: Sequence[str], _: Seen) -> Iterable[str]:
     if answer.values("resourceType") != ["OperationOutcome"]:
         yield f"wanted an OperationOutcome, got {_short(answer.values('resourceType'))}"
@@ -312,7 +328,9 @@ CHECKS: Final[Mapping[str, Check]] = {
     "text": _text,
     "json": _json,
     "json_count": _json_count,
+    "matches": _matches,
     "issues": _issues,
     "body": _body,
+    "with": _with,
     "without": _without,
 }

@@ -533,6 +533,7 @@ def _reference(document: Mapping[str, Any], subject: dict[str, Any], value: Valu
             "sourcePatientInfo": {"reference": "#patient"},
         },
     }  # fmt: skip
+    resource = copy.deepcopy(resource)  # the patient is that of the whole bundle, and the change of this one
     _change(resource, document.get("change", {}), document.get("drop", ()))
     return resource
 

@@ -77,8 +77,8 @@ EXPECTATIONS: Final = frozenset(
     {
         "http", "content_type", "headers", "status", "errors", "location", "fault", "subcode",
         "refused", "let_in", "answer", "action", "relates_to", "multipart", "documents", "folders",
-        "sets", "refs", "associations", "retrieved", "count", "text", "json", "json_count", "issues",
-        "body", "without",
+        "sets", "refs", "associations", "retrieved", "count", "text", "json", "json_count", "matches",
+        "issues", "body", "with", "without",
     }
 )  # fmt: skip
 
