@@ -156,9 +156,7 @@ class OnSqlite:
             tables = dict(connection.execute("SELECT name, tbl_name FROM sqlite_master"))
             found: dict[str, tuple[int, int]] = {}
             try:
-                rows = connection.execute(
-                    "SELECT name, sum(pgsize) FROM dbstat GROUP BY name"
-                ).fetchall()
+                rows = connection.execute("SELECT name, sum(pgsize) FROM dbstat GROUP BY name").fetchall()
             except sqlite3.OperationalError:  # SQLite can be built without dbstat
                 return {"all": ((self._folder / "grown.db").stat().st_size, 0)}
         for name, size in rows:

@@ -172,6 +172,10 @@ def case(table: Mapping[str, Any], file: str = "") -> Case:
             raise wrong(f"step {number}: send is one of {', '.join(words.SENDS)}")
         if strange := set(says) - words.SENDS[send]:
             raise wrong(f"step {number}: {send} has no {', '.join(sorted(strange))}")
+        for part, known in words.PARTS.items():
+            each = says.get(part, [])
+            if strange := {key for of in ([each] if part == "set" else each) for key in of} - known:
+                raise wrong(f"step {number}: {part} have no {', '.join(sorted(strange))}")
         if strange := set(expect) - words.EXPECTATIONS:
             raise wrong(f"step {number}: there is no expectation {', '.join(sorted(strange))}")
         for used in _names([says, bind]):

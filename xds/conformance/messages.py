@@ -51,8 +51,6 @@ class Message:
     message_id: str = ""
     #: Of the answer, by the transaction.
     answer: str = ""
-    #: The whole address, where a case names one.
-    url: str = ""
 
 
 def write(send: str, says: Mapping[str, Any], value: Value, security: str = "") -> Message:
@@ -78,7 +76,7 @@ def write(send: str, says: Mapping[str, Any], value: Value, security: str = "") 
             raise ValueError(f"there is no {old!r} in the message to replace")
         text = text.replace(old, new)
     if says.get("mtom", how.mtom):
-        content_type, data = _multipart(text.encode(), [*parts, *_more(says)])
+        content_type, data = _multipart(text.encode(), parts)
     else:
         kind = "text/xml" if says.get("soap") == "1.1" else "application/soap+xml"
         content_type, data = f"{kind}; charset=UTF-8", text.encode()
@@ -110,10 +108,6 @@ def _envelope(how: words.Transaction, body: str, says: Mapping[str, Any], securi
 
 
 Part = tuple[str, str, bytes]
-
-
-def _more(says: Mapping[str, Any]) -> list[Part]:
-    return [(name, "text/plain", text.encode()) for name, text in says.get("parts", {}).items()]
 
 
 def _multipart(root: bytes, parts: Sequence[Part]) -> tuple[str, bytes]:
@@ -591,7 +585,7 @@ def _bundle(says: Mapping[str, Any], value: Value) -> Message:
         "resourceType": "Bundle",
         "meta": {"profile": [f"{_MHD}IHE.MHD.Comprehensive.ProvideBundle"]},
         "type": "transaction",
-        "entry": entries + copy.deepcopy(says.get("entries", [])),
+        "entry": entries,
     }
     _change(made, says.get("change", {}), says.get("drop", ()))
     return replace(_http({"json": made, "headers": says.get("headers", {})}), at="fhir", method="POST")

@@ -7,14 +7,14 @@ endpoint does ends in a traceback.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
 from xds.conformance import checks, messages, words
 from xds.conformance.answers import Answer, Unreadable
-from xds.conformance.cases import Case, Step
+from xds.conformance.cases import NEEDS, Case, Step, case
 from xds.conformance.messages import Message
 from xds.conformance.sending import NoReply, Raw, Request, Sender
 from xds.conformance.target import Names, Skipped, Target
@@ -180,19 +180,12 @@ def missing(case: Case, target: Target) -> str:
         "national-patients": target.authority in ("", *national.AUTHORITIES),
     }
     if lacking := sorted(each for each in case.needs if not here[each]):
-        from xds.conformance.cases import NEEDS
-
         return "needs " + "; ".join(NEEDS[each] for each in lacking)
     return ""
 
 
-Progress = Callable[[Result], None]
-
-
 def find_out(runner: Runner) -> list[str]:
     """Fill in what the target's tester did not say, by asking; sentences about what could not be found."""
-    from xds.conformance.cases import case
-
     target, told = runner.target, []
     asks = {
         "id": "x",

@@ -54,13 +54,14 @@ _SOAP: Final = frozenset(
     {"at", "as", "action", "omit_headers", "header", "soap", "mtom", "replace", "content_type", "raw",
      "patient_of_ticket"}
 )  # fmt: skip
-_SUBMISSION: Final = _SOAP | {"documents", "folders", "associations", "set", "patient", "inline", "parts"}
+_SUBMISSION: Final = _SOAP | {"documents", "folders", "associations", "set", "patient", "inline"}
 _QUERY: Final = _SOAP | {"query", "parameters", "return", "home"}
 _IDS: Final = _SOAP | {"ids"}
 _RETRIEVE: Final = _SOAP | {"requests"}
 _HTTP: Final = frozenset({"method", "at", "path", "headers", "json", "body", "as", "patient_of_ticket"})
-_BUNDLE: Final = frozenset({"documents", "folders", "set", "patient", "change", "drop", "headers", "at", "as",
-                            "entries", "patient_of_ticket"})  # fmt: skip
+_BUNDLE: Final = frozenset(
+    {"documents", "folders", "patient", "change", "drop", "headers", "at", "as", "patient_of_ticket"}
+)  # fmt: skip
 
 #: What a step may send -> what it may say besides.
 SENDS: Final[Mapping[str, frozenset[str]]] = {
@@ -71,8 +72,23 @@ SENDS: Final[Mapping[str, frozenset[str]]] = {
     "ITI-44": _SOAP | {"kind", "subsumed", "patient"},
     "ITI-65": _BUNDLE,
     "http": _HTTP,
-    "vector": frozenset({"method", "at", "path", "headers", "bytes", "url"}),
+    "vector": frozenset({"method", "at", "path", "headers", "bytes"}),
 }
+#: What may be said of each of these in a submission, a Bundle or a retrieval.
+PARTS: Final[Mapping[str, frozenset[str]]] = {
+    "documents": frozenset(
+        {"name", "id", "uid", "document_id", "lid", "home", "patient", "title", "mime", "object_type",
+         "author", "slots", "codes", "omit", "member", "bytes", "change", "drop"}
+    ),
+    "folders": frozenset(
+        {"name", "id", "uid", "lid", "home", "patient", "title", "slots", "omit", "member", "documents"}
+    ),
+    "set": frozenset(
+        {"name", "id", "uid", "home", "patient", "title", "slots", "omit", "sourceId", "contentTypeCode", "times"}
+    ),
+    "associations": frozenset({"name", "type", "source", "target", "slots", "companion"}),
+    "requests": frozenset({"document", "repository", "home"}),
+}  # fmt: skip
 EXPECTATIONS: Final = frozenset(
     {
         "http", "content_type", "headers", "status", "errors", "location", "fault", "subcode",

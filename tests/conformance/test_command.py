@@ -1,0 +1,274 @@
+"""The command from outside: exit status, what it says, its reports; and endpoints that speak nonsense."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from lxml import etree
+
+from tests.nodes import Node
+from xds.cli import main
+from xds.client.patients import patient_id
+from xds.conformance import people
+from xds.conformance.cases import case as made
+from xds.conformance.cases import read
+from xds.conformance.report import html
+from xds.conformance.runner import Exchange, Outcome, Result
+from xds.conformance.sending import Raw, Request
+from xds.demo.tickets import TicketService
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_all_passed_is_0_and_the_reports_say_the_same(
+    node: Node, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """HTML, JUnit and JSON have every case."""
+    files = {kind: tmp_path / f"report.{kind}" for kind in ("html", "junit", "json")}
+    options = [text for kind, path in files.items() for text in (f"--{kind}", str(path))]
+    chosen = ["--profile", "ihe-repository", "--home", "2.999.1"]
+    assert main(["conformance", "--target", node.url, *chosen, *options]) == 0
+    told = capsys.readouterr()
+    assert re.search(r"^28 passed, 0 failed, 0 skipped$", told.out, re.M)
+    assert told.err == ""  # no progress where there is no terminal
+    found = json.loads(files["json"].read_text())
+    assert found["numbers"] == {"passed": 28, "failed": 0, "skipped": 0}
+    junit = etree.fromstring(files["junit"].read_bytes())
+    assert (junit[0].get("tests"), junit[0].get("failures"), len(junit[0])) == ("28", "0", 28)
+    assert _cases(files["html"].read_text()) == {each["id"]: "passed" for each in found["results"]}
+
+
+def test_some_failed_is_1(node: Node, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A case of one's own that the node does not pass is told with its reason, everywhere."""
+    (tmp_path / "own.toml").write_text(
+        '[[case]]\nid = "own"\ntitle = "<b>Own</b>"\nwhy = "w"\nsection = "s"\nactor = "Document Registry"\n'
+        'profiles = ["ihe-registry"]\n[[case.step]]\nsend = "ITI-18"\nexpect = { status = "Failure" }\n'
+    )
+    report, junit = tmp_path / "report.html", tmp_path / "junit.xml"
+    arguments = ["--cases", str(tmp_path), "--case", "own", "--html", str(report), "--junit", str(junit)]
+    assert main(["conformance", "--registry", node.registry, *arguments]) == 1
+    reason = "step 1 (ITI-18): status: wanted Failure, got Success"
+    assert reason in capsys.readouterr().out
+    assert reason in report.read_text()
+    assert "<b>Own" not in report.read_text()
+    assert reason in etree.fromstring(junit.read_bytes()).find(".//failure").get("message")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--target", "http://127.0.0.1:9", "--case", "nonsense"], "no case fits"),
+        ([], "say what is to be checked"),
+        (["--target", "ftp://example.test"], "an address is written"),
+        (["--registry", "http://127.0.0.1:9", "--profile", "mhd"], "no case could be run"),
+        (["--target", "http://127.0.0.1:9", "--patient", "12345678901"], "control digits"),
+    ],
+)
+def test_wrong_use_is_2(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A sentence says what is wrong."""
+    assert main(["conformance", *arguments]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_the_list_has_every_case(capsys: pytest.CaptureFixture[str]) -> None:
+    """With its profiles and its title; nothing is sent."""
+    assert main(["conformance", "--list"]) == 0
+    out = capsys.readouterr().out
+    for each in read():
+        assert re.search(rf"^{re.escape(each.id)} ", out, re.M), each.id
+    assert f"\n{len(read())} cases: " in out
+
+
+def test_no_ticket_is_in_a_report(new_node: Callable[..., Node], tmp_path: Path) -> None:
+    """Whoever has a report can do nothing with it: neither assertions nor tokens nor proofs are there."""
+    trust = TicketService(tmp_path).trust
+    node = new_node(access__ticket="required", trust=trust, patients__source="national")
+    report = tmp_path / "report.html"
+    arguments = [
+        "--keys",
+        str(tmp_path),
+        "--case",
+        "xua-ticket",
+        "--case",
+        "token-good",
+        "--case",
+        "xua-altered",
+    ]
+    assert main(["conformance", "--target", node.url, *arguments, "--html", str(report)]) == 0
+    text = report.read_text()
+    assert "ticket taken out" in text
+    assert "Authorization: [taken out]" in text
+    for secret in ("SignatureValue", "eyJ", "Assertion ", "DPoP ey"):
+        assert secret not in text
+
+
+def test_a_report_shows_what_came_and_runs_none_of_it() -> None:
+    """Markup of an endpoint is text, what is no text is readable, and the file asks nobody for anything."""
+    evil = b"<script>alert(1)</script></pre>\x00\xff\x1b[2J"
+    step = {"send": "ITI-18", "expect": {"status": "Success"}}
+    one = made(
+        {"id": 'a"b', "title": "<i>t</i>", "why": "&w", "section": "s", "actor": "Document Registry",
+         "profiles": ["soap"], "step": [step]}
+    )  # fmt: skip
+    exchange = Exchange(
+        "ITI-18",
+        Request("POST", "http://u:p@h/<x>", {"Authorization": "Bearer abc"}, b"sent"),
+        Raw(200, {"x-evil": "<b>"}, evil),
+        ("status: <u>",),
+    )
+    text = html([Result(one, Outcome.FAILED, "<u>", (exchange,), 0.1)], {"Target": "<t>"})
+    for markup in ("<script>alert", "<i>t", "<u>", "<b>", "<t>", "<x>", "u:p@", "Bearer abc", "\x1b", "\x00"):
+        assert markup not in text
+    assert "&lt;script&gt;alert(1)" in text
+    assert not re.search(r'(src|href)="', text)
+    assert _cases(text) == {'a"b': "failed"}
+
+
+def _cases(text: str) -> dict[str, str]:
+    """The cases of a report and their states, by a parser; every element that was opened is closed."""
+    found: dict[str, str] = {}
+    opened: list[str] = []
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            given = dict(attrs)
+            if given.get("class") == "case":
+                found[given["id"] or ""] = given["data-state"] or ""
+            if tag not in ("meta", "input"):
+                opened.append(tag)
+
+        def handle_endtag(self, tag: str) -> None:
+            assert opened.pop() == tag
+
+    Reader().feed(text)
+    assert opened == []
+    return found
+
+
+# ---- endpoints that do not speak
+
+RUBBISH = {
+    "nothing and hangs up": (b"", "broken off"),
+    "no HTTP": (b"hello there\r\n\r\n", "no HTTP"),
+    "half a head": (b"HTTP/1.1 200 OK\r\nContent-Le", "there is no XML in it"),
+    "half a body": (b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n<s:Env", "In the middle of the answer"),
+    "no XML": (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", "there is no XML in it"),
+    "a web page": (b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n", "got 302"),
+    "bad compression": (
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello", "In the middle"),
+    "a multipart without parts": (
+        b"HTTP/1.1 200 OK\r\nContent-Type: multipart/related\r\nContent-Length: 5\r\n\r\nhello",
+        "no boundary"),
+}  # fmt: skip
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Callable[[bytes, float], str]]:
+    """Something that listens and says the same to everybody, after some seconds; its address."""
+    listening: list[socket.socket] = []
+
+    def start(says: bytes, seconds: float = 0) -> str:
+        listener = socket.create_server(("127.0.0.1", 0))
+        listening.append(listener)
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection:
+                    connection.settimeout(5)
+                    try:
+                        data = b""
+                        while b"\r\n\r\n" not in data:
+                            data += connection.recv(65536)
+                        head, _, body = data.partition(b"\r\n\r\n")
+                        length = re.search(rb"(?i)content-length: (\d+)", head)
+                        left = int(length[1]) - len(body) if length else 0
+                        while left > 0:
+                            left -= len(connection.recv(65536))
+                        time.sleep(seconds)
+                        connection.sendall(says)
+                    except OSError:
+                        continue
+
+        threading.Thread(target=serve, daemon=True).start()
+        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+    yield start
+    for each in listening:
+        each.close()
+
+
+@pytest.mark.parametrize("what", RUBBISH)
+def test_rubbish_fails_the_case_with_a_sentence(
+    what: str, endpoint: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever comes, the case has failed, and why is said."""
+    says, told = RUBBISH[what]
+    assert main(["conformance", "--registry", endpoint(says), "--case", "query-no-hits"]) == 1
+    out = capsys.readouterr().out
+    assert told in out
+    assert "1 failed" in out
+
+
+def test_an_endpoint_that_does_not_answer_in_time_fails_the_case(
+    endpoint: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is not waited for."""
+    arguments = ["--registry", endpoint(b"", 3), "--case", "query-no-hits", "--seconds", "0.5"]
+    assert main(["conformance", *arguments]) == 1
+    assert "no answer within 0.5 s" in capsys.readouterr().out
+
+
+def test_nobody_there_fails_the_case(capsys: pytest.CaptureFixture[str]) -> None:
+    """An address at which nobody listens."""
+    assert main(["conformance", "--registry", "http://127.0.0.1:9", "--case", "query-no-hits"]) == 1
+    assert "Nobody can be reached there" in capsys.readouterr().out
+
+
+# ---- people, and the package
+
+
+def test_patients_are_synthetic_and_new() -> None:
+    """Numbers that nobody has, each another; under another authority random ids."""
+    import random
+
+    chance = random.Random(1)
+    numbers = {people.new_number(chance) for _ in range(300)}
+    assert len(numbers) > 290
+    for each in numbers:
+        assert 81 <= int(each[2:4]) <= 92
+        assert patient_id(each) == f"{each}^^^&2.16.578.1.12.4.1.4.1&ISO"
+    assert re.fullmatch(r"T[0-9a-f]{16}\^\^\^&2\.999&ISO", people.new_patient(chance, "2.999"))
+
+
+def test_other_patients_are_used_and_announced(new_node: Callable[..., Node], tmp_path: Path) -> None:
+    """With an authority of one's own, and a registry that goes by the feed."""
+    node = new_node(patients__source="feed", patients__authorities="2.999.7")
+    arguments = [
+        "--patient-authority",
+        "2.999.7",
+        "--feed",
+        "--case",
+        "registry-register",
+        "--case",
+        "life-cycle-RPLC",
+    ]
+    assert main(["conformance", "--target", node.url, *arguments]) == 0
+    assert main(["conformance", "--target", node.url, *arguments[:2], "--case", "registry-register"]) == 1
+
+
+def test_the_cases_are_in_the_package() -> None:
+    """An installed `xds` has them: setup.cfg names the files."""
+    setup = (ROOT / "setup.cfg").read_text()
+    assert "conformance/cases/*.toml" in setup
