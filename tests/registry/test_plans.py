@@ -1,8 +1,8 @@
 """No read goes through a whole table: the plan of each statement is looked at, in every form it can take.
 
 The stored queries are here, and what the gates, the repository and the access log ask on the way of each
-request; test_search.py has the searches over FHIR. SQLite plans without statistics, so an empty database says it all. PostgreSQL plans by what is in the tables,
-so it is asked about 40,000 documents of 20,000 patients.
+request; test_search.py has the searches over FHIR. SQLite plans without statistics, so an empty database says
+it all. PostgreSQL plans by what is in the tables, so it is asked about 40,000 documents of 20,000 patients.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ OWN = Visibility(
 #: What may be gone through whole: the parts of a statement that it works out itself, and the table of codes,
 #: which stays small. A table that grows, under whatever alias, is nothing of these.
 SMALL = {
-    "anon_1", "code", "documents", "ends", "found", "inner_links", "members", "memberships", "objects", "related", "sets",
-    "the_folder", "the_set",
+    "anon_1", "code", "documents", "ends", "found", "inner_links", "members", "memberships", "objects", "related",
+    "sets", "the_folder", "the_set",
 }  # fmt: skip
 
 
@@ -134,7 +134,8 @@ INSERT INTO uid_claim SELECT decode(md5('u' || n), 'hex'), 1, mod(n, 20000), n, 
     FROM generate_series(1, 40000) n;
 INSERT INTO uid_claim SELECT decode(md5('us' || n), 'hex'), 2, mod(n, 20000), n, NULL, NULL
     FROM generate_series(1, 40000) n;
-INSERT INTO stored_document SELECT '1.2.' || n, md5('b' || n), '\\x00', '\\x00', 1, 'text/plain', 20240101000000
+INSERT INTO stored_document
+    SELECT '1.2.' || n, md5('b' || n), '\\x00', '\\x00', 1, 'text/plain', 20240101000000
     FROM generate_series(1, 40000) n;
 INSERT INTO audit_chain SELECT n, 'node' || n, 20000, '\\x00', 0, 0, '\\x00' FROM generate_series(1, 2) n;
 INSERT INTO audit_event SELECT mod(n, 2) + 1, n, n, 'p' || mod(n, 20000), 'd' || mod(n, 400), 'ITI-18', 0,

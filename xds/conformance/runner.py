@@ -64,8 +64,8 @@ class Runner:
 
     def run(self, cases: Iterable[Case]) -> Iterator[Result]:
         """The result of each case, in order."""
-        for case in cases:
-            yield self.one(case)
+        for each in cases:
+            yield self.one(each)
 
     def one(self, case: Case) -> Result:
         """The result of one case."""

@@ -84,7 +84,10 @@ PARTS: Final[Mapping[str, frozenset[str]]] = {
         {"name", "id", "uid", "lid", "home", "patient", "title", "slots", "omit", "member", "documents"}
     ),
     "set": frozenset(
-        {"name", "id", "uid", "home", "patient", "title", "slots", "omit", "sourceId", "contentTypeCode", "times"}
+        {
+            *("name", "id", "uid", "home", "patient", "title", "slots", "omit"),
+            *("sourceId", "contentTypeCode", "times"),
+        }
     ),
     "associations": frozenset({"name", "type", "source", "target", "slots", "companion"}),
     "requests": frozenset({"document", "repository", "home"}),

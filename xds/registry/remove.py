@@ -98,7 +98,7 @@ def going_with(connection: Connection, logical: bytes) -> list[str]:
     """The ids that a removal of a document must name, so that what stays is whole: all its versions, their
     associations, what holds these, and the submission sets that would be left with nothing.
 
-    Their patients are locked: whether a set is left with nothing depends on who else removes a document of it.
+    Their patients are locked: whether a set is left with nothing depends on who else removes from it.
     """
 
     def look() -> tuple[list[bytes], set[int]]:
