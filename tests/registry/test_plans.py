@@ -58,8 +58,8 @@ OWN = Visibility(
 #: What may be gone through whole: the parts of a statement that it works out itself, and the table of codes,
 #: which stays small. A table that grows, under whatever alias, is nothing of these.
 SMALL = {
-    "anon_1", "code", "documents", "ends", "found", "inner_links", "members", "memberships", "objects", "related",
-    "sets", "the_folder", "the_set",
+    "anon_1", "code", "documents", "ends", "found", "inner_links", "members", "memberships", "objects",
+    "related", "sets", "the_folder", "the_set",
 }  # fmt: skip
 
 
