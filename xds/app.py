@@ -40,7 +40,15 @@ from xds.config import (
     unsafe_communities,
     unsafe_issuers,
 )
-from xds.errors import Code, Denied, Fault, FaultCode, RegistryError, RegistryFailure, SettingsError
+from xds.errors import (
+    Code,
+    Denied,
+    Fault,
+    FaultCode,
+    RegistryError,
+    RegistryFailure,
+    SettingsError,
+)
 from xds.fhir import privacy as privacy_push
 from xds.fhir import smart
 from xds.fhir.cursor import Cursors
@@ -81,6 +89,7 @@ from xds.transactions.responses import of_community
 from xds.transactions.rules import broken
 from xds.transactions.transaction import Body, Node, Transaction, log_refusal
 from xds.transport.addressing import WSA, AddressingFault, Elsewhere
+from xds.transport.capture import Capture
 from xds.transport.endpoint import SoapEndpoint, plain_errors
 from xds.transport.memory import collect_seldom, keep_freed
 from xds.transport.message import Answer, Message
@@ -439,7 +448,8 @@ def create_app(settings: Settings | None = None) -> App:
         counts,
         tracing or unmeasured,
     )
-    app = falcon.App()
+    # In a test environment only (config.check_to_serve).
+    app = falcon.App(middleware=[Capture(settings["node.capture"])] if settings["node.capture"] else None)
     plain_errors(app)
     absent = _absent(settings)
     for address, (wsdl, offered) in ENDPOINTS.items():
@@ -575,7 +585,9 @@ def _public_url(settings: Settings) -> str:
 def _tracing(settings: Settings) -> Tracing | None:
     if not settings["otel.endpoint"]:
         return None
-    from xds.tracing import Tracing  # and its libraries, which are heavy and need not be installed
+    from xds.tracing import (
+        Tracing,  # and its libraries, which are heavy and need not be installed
+    )
 
     return Tracing(settings["otel.endpoint"], settings["node.name"], settings["otel.percent"])
 

@@ -63,6 +63,8 @@ def serve(arguments: argparse.Namespace) -> int:
     from granian.http import HTTP1Settings
     from granian.log import LogLevels
 
+    if arguments.capture:
+        os.environ["XDS_NODE__CAPTURE"] = str(arguments.capture)  # for the workers too
     settings, path = _settings(arguments)
     check_to_serve(settings)
     host, port = settings["node.listen"]
@@ -416,7 +418,13 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         return command
 
-    node_command("serve", serve, "Start the node.")
+    serving = node_command("serve", serve, "Start the node.")
+    serving.add_argument(
+        "--capture",
+        type=Path,
+        metavar="DIR",
+        help="keep every request and answer there, without tickets (node.capture; test environments only)",
+    )
     migrating = node_command("migrate", migrate, "Bring the database to this version.")
     migrating.add_argument(
         "--plan", action="store_true", help="only say what would be done, and whether nodes may go on"

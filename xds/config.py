@@ -242,6 +242,12 @@ SETTINGS: Final = (
         _one_of("off", "on"),
         "With on the node answers queries and hands out documents, and takes nothing in: for `xds copy`.",
     ),
+    Setting(
+        "node.capture",
+        "",
+        _path,
+        "A folder in which every request and answer is kept, without tickets; environment = test alone.",
+    ),
     Setting("node.home_community_id", "", _oid, "This community's OID, with or without urn:oid:."),
     Setting("node.repository_unique_id", "", _oid, "This document repository's OID. Required to serve."),
     Setting(
@@ -589,6 +595,10 @@ def check_to_serve(settings: Settings) -> None:
     if settings["tls.client_ca"] and not settings["tls.certificate"]:
         errors.append(
             "tls.client_ca needs tls.certificate and tls.key: client certificates come with TLS only"
+        )
+    if settings["node.capture"] and settings["environment"] != "test":
+        errors.append(
+            "node.capture keeps whole messages, health records too: leave it out, or set environment = test"
         )
     if settings["store.replica"] and not settings["store.database"].startswith("postgresql"):
         errors.append("store.replica is for PostgreSQL: leave it out, or set store.database")

@@ -469,17 +469,19 @@ def mtom(
     *,
     soap: str = SOAP12,
     patient: str = PATIENT,
+    header: str = "",
 ) -> Request:
     """A good ITI-41 with every document in a part of its own."""
     contents = {each.id: include(f"cid:{each.id}@example.org") for each in documents}
-    root = envelope(provide(documents, contents, unique_id, patient), "ITI-41", soap=soap)
+    root = envelope(provide(documents, contents, unique_id, patient), "ITI-41", soap=soap, header=header)
     content_type, body = multipart(
         root, [(f"{each.id}@example.org", BINARY, each.content) for each in documents], soap=soap
     )
     return Request(REPOSITORY, content_type, body)
 
 
-def mtom_retrieve(*unique_ids: str, repository: str = REPOSITORY_ID) -> Request:
+def mtom_retrieve(*unique_ids: str, repository: str = REPOSITORY_ID, header: str = "") -> Request:
     """A good ITI-43 in MTOM."""
-    content_type, body = multipart(envelope(retrieve(*unique_ids, repository=repository), "ITI-43"))
+    root = envelope(retrieve(*unique_ids, repository=repository), "ITI-43", header=header)
+    content_type, body = multipart(root)
     return Request(REPOSITORY, content_type, body)

@@ -8,7 +8,15 @@ from itertools import islice
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from .schemas import BODIES, NAMESPACES, OURS, PUBLISHED, body, left_out, needs_published
+from .schemas import (
+    BODIES,
+    NAMESPACES,
+    OURS,
+    PUBLISHED,
+    body,
+    left_out,
+    needs_published,
+)
 
 TREES = {name: body(name) for name in BODIES}
 NODES = [node for tree in TREES.values() for node in tree.iter()]

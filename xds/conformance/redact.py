@@ -9,21 +9,17 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Final
 
+from xds.transport.redact import SECRET_HEADERS, pieces
+
 #: Of a message not more is shown.
 LONGEST: Final = 20_000
-_SECRET_HEADERS: Final = frozenset({"authorization", "dpop", "cookie", "set-cookie", "proxy-authorization"})
-_ASSERTION: Final = re.compile(r"<((?:\w+:)?(?:Assertion|EncryptedAssertion))\b.*?</\1\s*>", re.S)
-_SECURITY: Final = re.compile(r"(<((?:\w+:)?Security)\b[^>]*>).*?(</\2\s*>)", re.S)
 _JWT: Final = re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 def text(data: bytes, secrets: Collection[str] = ()) -> str:
     """A body as text: tickets taken out, what is no text as dots, the end cut off when it is long."""
-    shown = data[: 8 * LONGEST].decode("utf-8", "replace").replace("\r\n", "\n")
-    shown = _SECURITY.sub(r"\1[ticket taken out]\3", shown)
-    shown = _ASSERTION.sub("[ticket taken out]", shown)
-    shown = _JWT.sub("[token taken out]", shown)
+    shown = b"".join(pieces(data[: 8 * LONGEST])).decode("utf-8", "replace").replace("\r\n", "\n")
     for secret in secrets:
         shown = shown.replace(secret, "[ticket taken out]")
     shown = _CONTROL.sub("·", shown)
@@ -36,7 +32,7 @@ def headers(given: Mapping[str, str]) -> str:
     """Header fields, a line each, without what lets somebody in."""
     lines = []
     for name, value in given.items():
-        shown = "[taken out]" if name.lower() in _SECRET_HEADERS else _JWT.sub("[token taken out]", value)
+        shown = "[taken out]" if name.lower() in SECRET_HEADERS else _JWT.sub("[token taken out]", value)
         lines.append(f"{name}: {_CONTROL.sub('·', shown)}")
     return "\n".join(lines)
 

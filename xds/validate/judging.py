@@ -56,6 +56,8 @@ def judge(name: str, data: bytes, settings: Settings) -> Report:
     saved = wire.taken_apart(data)
     seen = recognise(saved)
     kind = settings.kind or seen.kind
+    if not kind and _says_nothing(saved):
+        return Report(name, "http", "an HTTP message without a body that could be judged", ())
     if not kind:
         known = "; ".join(f"{each}: {words}" for each, words in KINDS.items())
         what = f"It looks like {seen.looks}. Known are {known}. --kind says which it is."
@@ -66,3 +68,9 @@ def judge(name: str, data: bytes, settings: Settings) -> Report:
         what, found = KINDS[kind], [of_fault(fault)]
     order = {severity: number for number, severity in enumerate(Severity)}
     return Report(name, kind, what, tuple(sorted(found, key=lambda each: order[each.severity])))
+
+
+def _says_nothing(saved: Saved) -> bool:
+    """A search over FHIR, or an answer that is for people's eyes: nothing is wrong with it."""
+    is_text = bool(saved.status) and saved.content_type.startswith("text/plain")
+    return bool(saved.method or saved.status) and (is_text or not saved.body.strip())

@@ -18,7 +18,7 @@ from xds.metadata import cda, names
 from xds.security import saml, wsse
 from xds.transactions.iti44_patient_identity_feed import HL7
 from xds.transactions.transaction import Transaction
-from xds.transport import soap, xml
+from xds.transport import redact, soap, xml
 from xds.transport.mime import media_type
 from xds.validate.wire import Saved
 
@@ -84,7 +84,7 @@ def recognise(saved: Saved) -> Recognised:
     data = saved.body.lstrip(b"\xef\xbb\xbf \t\r\n\x0b")
     kind = media_type(saved.content_type)[0]
     if not saved.body.strip():
-        if "authorization" in saved.headers:
+        if saved.headers.get("authorization", redact.MARK) != redact.MARK:
             return Recognised("token", "the headers of a request")
         return Recognised("", "nothing: it is empty")
     if kind == "multipart/related" or data.startswith(b"--"):

@@ -1,0 +1,65 @@
+"""Whatever form a ticket comes in, nothing of it is left; what is no ticket stays as it was."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from xds.transport.redact import hides, pieces
+
+TICKET = "Zkvernknurr"
+HELD = {
+    "header": f'<wsse:Security xmlns:wsse="urn:x" a="1"><x>{TICKET}</x></wsse:Security>',
+    "without a prefix": f"<Security\n>{TICKET}</Security >",
+    "a prefix in other letters": f"<ø:Security>{TICKET}</ø:Security>",
+    "a sign in a value": f"<w:Security a='>' b='/>'>{TICKET}</w:Security>",
+    "within its own kind": f"<Security><Security/><Security>x</Security>{TICKET}</Security>",
+    "an end in a comment": "<w:Security><!-- </w:Security> --><s:Assertion>"
+    f"{TICKET}</s:Assertion></w:Security>",
+    "assertion": f'<saml:Assertion ID="{TICKET}"><saml:Advice><saml:Assertion>{TICKET}</saml:Assertion>'
+    f"</saml:Advice>{TICKET}</saml:Assertion>",
+    "encrypted": f"<EncryptedAssertion>{TICKET}</EncryptedAssertion>",
+    "without an end": f"<w:Security><a>{TICKET}</a>",
+    "an end that is none": f"<w:Security><a>{TICKET}</a></w:Security x='",
+    "damaged": f'<w:Security a="<b>{TICKET}</b></w:Security>',
+    "token": f"eyJhbGciOiJFUzI1NiJ9.{TICKET}AAAA.{TICKET}",
+}
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_nothing_of_a_ticket_is_left(name: str) -> None:
+    """And what stands before it is."""
+    left = b"".join(pieces(f"<a>before {HELD[name]}".encode()))
+    assert left.startswith(b"<a>before ")
+    assert TICKET.encode() not in left
+    assert re.search(rb"taken.out", left)
+
+
+def test_what_is_no_ticket_stays() -> None:
+    """What only sounds like one, what is before, between and behind, and bytes that are no text."""
+    held, rest = HELD["header"].encode(), b"<SecurityLabel/>\xff\0<x:Assertions>eyJ.a.b</x:Assertions>"
+    left = b"".join(pieces(rest + held + rest + held + rest))
+    mark = b"<!-- ticket taken out -->"
+    assert left == rest + mark + rest + mark + rest
+    assert b"".join(pieces(b"")) == b""
+
+
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("name", ["header", "assertion", "without a prefix"])
+def test_a_ticket_in_other_bytes_is_told(name: str, codec: str) -> None:
+    """What cannot be redacted is known, so that it is not kept."""
+    assert hides(HELD[name].encode(codec))
+    assert not hides(HELD[name].encode())
+
+
+def test_a_part_in_base64_is_told() -> None:
+    """A root part may be."""
+    assert hides(b"--b\r\nContent-Transfer-Encoding: BASE64\r\n\r\nPFNlY3VyaXR5Pg==\r\n--b--")
+    assert not hides(b"--b\r\nContent-Transfer-Encoding: binary\r\n\r\n<a/>\r\n--b--")
+
+
+def test_it_takes_no_longer_than_the_message_is_long() -> None:
+    """What opens again and again and never ends is looked through once; so are values that do not end."""
+    assert b"".join(pieces(b"<Security>" * 200_000)).count(b"taken out") == 1
+    assert b"".join(pieces(b'<Security a="' * 200_000)).count(b"taken out") == 1

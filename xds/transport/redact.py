@@ -1,0 +1,71 @@
+"""Messages without the tickets in them: whoever has what is left can do nothing with it.
+
+capture.py writes by it what is kept of requests and answers, the conformance report what it shows. What may
+hide a ticket from it, as compression or base64 would, is found out before, and nothing of that is kept.
+"""
+
+from __future__ import annotations
+
+import mmap
+import re
+from collections.abc import Iterator
+from typing import Final
+
+#: HTTP header fields that let somebody in, in lower case.
+SECRET_HEADERS: Final = frozenset({"authorization", "dpop", "cookie", "set-cookie", "proxy-authorization"})
+#: What stands in their place.
+MARK: Final = "[ticket taken out]"
+TAKEN_OUT: Final = b"<!-- ticket taken out -->"
+_NAMES: Final = rb"Security|Assertion|EncryptedAssertion|BinarySecurityToken|UsernameToken"
+_START: Final = re.compile(
+    rb"<((?:[^\s<>/!?:]{1,100}:)?(?:" + _NAMES + rb"))(?=[\s/>])|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"
+)
+#: What stands behind the name in a tag; in values there may be `>`.
+_REST: Final = re.compile(rb"""(?:[^<>"']|"[^"<]*"|'[^'<]*')*+>""")
+#: A part that is base64 text, and the names of what holds tickets in UTF-16, whichever byte comes first.
+_HIDDEN: Final = re.compile(
+    rb"(?i:content-transfer-encoding:\s*base64)|"
+    + b"|".join(
+        re.escape(b"\0".join(bytes((each,)) for each in name)) for name in (b"Security", b"Assertion")
+    )
+)
+
+
+def pieces(data: bytes | mmap.mmap) -> Iterator[bytes]:
+    """The message, with a comment where a wsse:Security header, an assertion or a token was.
+
+    What opens and does not end takes all that follows with it.
+    """
+    at = 0
+    while start := _START.search(data, at):
+        yield data[at : start.start()]
+        if start[1] is None:
+            yield b"[token-taken-out]"  # without spaces: it may stand in a request line
+            at = start.end()
+            continue
+        yield TAKEN_OUT
+        at = _end(data, start.start(), start[1])
+    yield data[at:]
+
+
+def _end(data: bytes | mmap.mmap, at: int, name: bytes) -> int:
+    """Where the element ends that begins at `at`; the end of everything if it does not end well."""
+    tag = re.compile(rb"<(/?)" + re.escape(name) + rb"(?=[\s/>])")
+    depth = 0
+    while found := tag.search(data, at):
+        rest = _REST.match(data, found.end())
+        if rest is None:
+            break
+        at = rest.end()
+        if found[1]:
+            depth -= 1
+        elif not rest[0].endswith(b"/>"):
+            depth += 1
+        if depth <= 0:
+            return at
+    return len(data)
+
+
+def hides(data: bytes | mmap.mmap) -> bool:
+    """Whether a ticket may be in the message in a form that `pieces` does not know."""
+    return _HIDDEN.search(data) is not None
