@@ -1,10 +1,10 @@
-# The whole vocabulary of a developer here: demo, test, check, bench.
+# The whole vocabulary of a developer here: demo, test, check, bench, fuzz.
 # Each target makes the virtual environment first, so a fresh clone needs Python 3.11 or later, make, and nothing else.
 
 PYTHON ?= python3
 BIN    := .venv/bin
 
-.PHONY: demo test check bench
+.PHONY: demo test check bench fuzz
 
 demo: .venv/ready
 	$(BIN)/python -m xds.demo
@@ -35,6 +35,11 @@ RUFF_TESTS  := 'tests/*:S','tests/*:SIM300','bench/*:S','conformance/*:S','docke
 SIZES ?=
 bench: .venv/ready
 	$(BIN)/python -m $(if $(SIZES),bench.growth --sizes $(SIZES) --publish docs,bench)
+
+# Every property with so many times the examples of a test run.
+TIMES ?= 20
+fuzz: .venv/ready
+	XDS_FUZZ_TIMES=$(TIMES) $(BIN)/python -m pytest -m hypothesis
 
 .venv/ready: setup.cfg pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "xds needs Python 3.11 or later: make PYTHON=/path/to/python3.11 …")'

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests import ceph, postgres, stores
+from tests.fuzzing import examples
 from tests.nodes import Node
 from xds.store.database import Database
 
@@ -19,7 +20,9 @@ ENGINES = ("postgresql",) if stores.GROWN else ("sqlite", "postgresql")
 PARTITIONED = "partitioned"
 
 # How long a property takes says how busy the machine is: no test is timed.
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "untimed", max_examples=examples(100), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("untimed")
 
 

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from tests.fuzzing import examples
 from xds.errors import Fault, FaultCode
 from xds.fhir.body import Received, receive
 from xds.transport.limits import Limits
@@ -27,7 +28,7 @@ LIMITS = Limits(root_bytes=50_000, document_bytes=3000, total_bytes=90_000, part
 ROOMY = replace(LIMITS, root_bytes=10_000_000, total_bytes=10_000_000, parts=1000)
 
 property_of = settings(
-    max_examples=300,
+    max_examples=examples(300),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -1,12 +1,11 @@
 """Whatever is sent, the node says what is wrong: no 500, nothing stored of what is refused, R4 in the answer.
 
-A bounded run each time; XDS_FUZZ_EXAMPLES has more examples drawn.
+A bounded run each time; `make fuzz` draws more examples.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -18,12 +17,13 @@ from hypothesis import strategies as st
 
 from tests.blackbox.state import counts
 from tests.fhir.messages import Bundle
+from tests.fuzzing import examples
 from tests.nodes import Node
 from xds.fhir import document_references, lists
 from xds.fhir.r4.validation import problems
 from xds.fhir.r4.xml import to_xml
 
-EXAMPLES = int(os.environ.get("XDS_FUZZ_EXAMPLES", "120"))
+EXAMPLES = examples(120)
 bounded = settings(
     max_examples=EXAMPLES,
     deadline=None,

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 
 from tests.fhir import mhd_profile
 from tests.fhir.metadata import DOCUMENT_ENTRIES, FIRST, FOLDERS, OWN, SUBMISSION_SETS
+from tests.fuzzing import examples
 from tests.metadata import samples as s
 from tests.registry.test_masking import SECRET, seen, text_of
 from xds.errors import DataTypeError
@@ -32,7 +33,7 @@ PLACE = Place(BASE)
 ID = FIRST.removeprefix("urn:uuid:")
 OF = Registered(ID, 3, 1_773_223_200_123)
 ENCOUNTER = "urn:ihe:iti:xds:2015:encounterId"
-many = settings(max_examples=300)
+many = settings(max_examples=examples(300))
 
 Json = dict[str, Any]
 T = TypeVar("T", DocumentEntry, SubmissionSet, Folder)

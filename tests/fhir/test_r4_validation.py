@@ -19,6 +19,7 @@ from tests.audit.r4 import schema_problems
 from tests.fhir import r4_samples as samples
 from tests.fhir.r4_samples import Resource
 from tests.fhir.r4_strategies import resources
+from tests.fuzzing import examples
 from xds.fhir.r4 import schema, validation
 from xds.fhir.r4.elements import RESOURCES, TYPES
 from xds.fhir.r4.validation import Problem, problems
@@ -437,7 +438,7 @@ def places(value: Any, above: tuple[str | int, ...] = ()) -> Iterator[tuple[str 
         yield from places(item, (*above, step))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(st.data())
 def test_whatever_stands_anywhere_is_judged_and_not_told(data: st.DataObject) -> None:
     """Nothing makes the validator fail, and nothing of a message comes back, wherever it stands."""
@@ -460,7 +461,7 @@ def known(expression: str) -> bool:
     return first in RESOURCES | {"Resource"} and said.issuperset(names)
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(50), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(resources())
 def test_any_resource_of_the_table_is_judged(resource: Resource) -> None:
     """What the table allows is never an element that the schema does not know, or of another form."""
@@ -471,7 +472,7 @@ def test_any_resource_of_the_table_is_judged(resource: Resource) -> None:
     assert "The element can be repeated, but is not an array." not in texts
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.data())
 def test_what_the_tests_own_schema_refuses_is_refused(data: st.DataObject) -> None:
     """The schema by which the access log is tested was made in another way, of the official one."""

@@ -16,6 +16,7 @@ from lxml import etree
 from tests.fhir import r4_samples as samples
 from tests.fhir.r4_samples import Resource
 from tests.fhir.r4_strategies import resources
+from tests.fuzzing import examples
 from xds.errors import DataTypeError, Fault
 from xds.fhir.r4.validation import problems
 from xds.fhir.r4.xml import from_xml, to_xml
@@ -129,14 +130,14 @@ def test_another_library_writes_the_same_elements_in_the_same_order(make: Callab
     assert [element.tag for element in theirs.iter()] == [element.tag for element in ours.iter()]
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(80), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(resources())
 def test_every_resource_of_the_table_comes_back_as_it_was(resource: Resource) -> None:
     """Whatever R4 has a place for is the same after XML: values, gaps, extensions, resources in resources."""
     assert resource == from_xml(to_xml(resource))
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(30), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(resources())
 def test_elements_are_written_in_the_order_of_r4(resource: Resource) -> None:
     """The order of members in JSON does not matter."""

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.fuzzing import examples
 from xds.gateway.breaker import Breaker, Leave, State
 
 T = TypeVar("T")
@@ -246,7 +247,7 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(600), deadline=None)
 @given(most=st.integers(1, 4), steps=st.lists(STEPS, max_size=60))
 def test_whatever_happens(most: int, steps: list[tuple[str, float]]) -> None:
     """The sentences of the module's page hold after each step, told from the history alone."""

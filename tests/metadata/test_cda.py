@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.access.people import number
+from tests.fuzzing import examples
 from tests.metadata import samples
 from tests.metadata.cda_documents import (
     BORN,
@@ -752,7 +753,7 @@ _VALUES = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.data())
 def test_a_header_is_refused_or_may_be_registered(data: st.DataObject) -> None:
     """Whatever its values are, nothing but CdaError comes of it, and no entry that gate 0 refuses."""

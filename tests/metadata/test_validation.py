@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.fuzzing import examples
 from tests.metadata import samples
 from tests.metadata.expected import EXPECTED, Expected
 from xds.errors import Code as ErrorCode
@@ -822,7 +823,7 @@ def _any_object(kinds: list[str], depth: int) -> st.SearchStrategy[RegistryObjec
     )
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(
         _any_object(["ExtrinsicObject", "RegistryPackage", "Association", "Classification", "Service"], 1),

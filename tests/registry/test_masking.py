@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.fuzzing import examples
 from tests.metadata import samples as s
 from tests.wsdl import schemas
 from xds.metadata import attributes, names
@@ -488,7 +489,7 @@ def blocked(draw: Callable[..., Any]) -> tuple[DocumentEntry, RegistryObject]:
     return entry, obj
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(blocked())
 def test_no_secret_gets_out_and_all_that_stays_is_the_same(
     given: tuple[DocumentEntry, RegistryObject],

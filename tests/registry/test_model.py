@@ -4,14 +4,13 @@ A history is two dozen operations on three patients: submissions, metadata updat
 then something that must be refused. After each operation both are asked the same questions, and whatever
 the registry answers must be what the model answers: every object, every attribute, every error code.
 
-Histories are the same in every run. `XDS_MODEL_EXAMPLES=500` plays more of them than a test run has time for,
+Histories are the same in every run. `make fuzz` plays more of them than a test run has time for,
 and makes one that fails as short as it can.
 """
 
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -30,6 +29,7 @@ from hypothesis.stateful import (
 from sqlalchemy import Connection
 
 from tests.conftest import ENGINES, PARTITIONED
+from tests.fuzzing import examples
 from tests.metadata import samples as s
 from tests.registry.conftest import Desk
 from tests.registry.model import (
@@ -62,10 +62,13 @@ from xds.metadata.validation import check, submission
 from xds.registry.patients import unmerge
 from xds.registry.view import EVERYTHING as ALL_SEEN
 
-pytestmark = pytest.mark.parametrize("engine", [*ENGINES, PARTITIONED], indirect=True, scope="session")
+pytestmark = [
+    pytest.mark.parametrize("engine", [*ENGINES, PARTITIONED], indirect=True, scope="session"),
+    pytest.mark.hypothesis,
+]
 
-LONG = os.environ.get("XDS_MODEL_EXAMPLES", "")
-EXAMPLES = int(LONG or 25)
+EXAMPLES = examples(25)
+LONG = examples(1) > 1
 STEPS = 20
 
 _histories = itertools.count(1)

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import bindparam, select
 
+from tests.fuzzing import examples
 from tests.metadata import samples as s
 from tests.registry.conftest import OPEN, Desk
 from tests.registry.test_plans import explained as explained_text
@@ -411,7 +412,7 @@ def seconds(database: Database, text: str, pattern: str) -> float:
     return time.perf_counter() - began
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.text(st.characters(min_codepoint=32, exclude_categories=["Cs", "Mn"]), min_size=1, max_size=20))
 def test_every_text_fits_itself(text: str) -> None:
     """Whatever characters a name has, its pattern fits it, in upper case and in lower case too."""

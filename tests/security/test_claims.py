@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.client.documents import new_number
+from tests.fuzzing import examples
 from tests.security import jwts
 from tests.security.jwts import AT, ISSUER, MACHINE, NOW
 from xds.errors import Denied
@@ -543,7 +544,7 @@ JSON = st.recursive(
 PATHS = sorted({path for sources in claims.FIELDS.values() for path, _ in sources if path})
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(600), deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(PATHS), JSON), min_size=1, max_size=3))
 def test_claims_of_any_form_are_taken_or_refused(changes: list[tuple[tuple[str, ...], Any]]) -> None:
     """Any value at any place that is read."""

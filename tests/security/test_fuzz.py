@@ -1,6 +1,6 @@
 """Good tickets, tokens and proofs are mutated: nothing altered is let in, and no exception escapes.
 
-300 examples of each property; XDS_FUZZ_EXAMPLES in the environment asks for more.
+300 examples of each property; `make fuzz` draws more.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import base64
 import binascii
 import copy
 import json
-import os
 import re
 import string
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
+from tests.fuzzing import examples
 from tests.security.vectors import FOLDER, PUBLISHED, Judge, Vector, judge, maker, named
 from xds.errors import Denied, Fault
 from xds.security.caller import Caller
@@ -30,7 +30,7 @@ from xds.security.denials import DENIALS, WSSE, Oauth, Wss
 from xds.security.gate import HttpRequest
 
 bounded = settings(
-    max_examples=int(os.environ.get("XDS_FUZZ_EXAMPLES", "300")),
+    max_examples=examples(300),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

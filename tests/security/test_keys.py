@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import PrivateFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.fuzzing import examples
 from tests.security.authorities import (
     DAY,
     ISSUER,
@@ -437,7 +438,7 @@ def _good() -> list[bytes]:
     ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.data())
 def test_no_reader_raises_anything_but_value_error(data: st.DataObject) -> None:
     """Whatever bytes a file or an address gives."""

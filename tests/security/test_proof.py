@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.fuzzing import examples
 from tests.security import jwts
 from tests.security.jwts import AT, METHOD, NOW, URL
 from xds.errors import Denied
@@ -309,7 +310,7 @@ def test_the_skew_can_be_set() -> None:
 # ---- whatever comes: Denied, and nothing else
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.text() | st.text("abcABC019-_.="))
 def test_any_text_is_refused(text: str) -> None:
     """No text that nobody signed is a proof, and none breaks the reader."""
@@ -319,7 +320,7 @@ def test_any_text_is_refused(text: str) -> None:
 GOOD = jwts.proof(TOKEN)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(st.integers(0, len(GOOD)), st.integers(0, 12), st.text(max_size=12))
 def test_a_good_proof_with_any_change_is_refused(start: int, length: int, text: str) -> None:
     """A signature covers every character of a proof."""
@@ -337,7 +338,7 @@ MEMBERS = st.sampled_from(["kty", "crv", "x", "y", "n", "e", "use", "alg", "key_
 WORDS = st.sampled_from(["RSA", "EC", "OKP", "oct", "P-256", "AQAB", CLIENT["x"], RSA["n"]])
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(st.dictionaries(MEMBERS, JSON | WORDS))
 def test_a_key_of_any_form_is_taken_or_refused(members: dict[str, Any]) -> None:
     """Even if a token named such a key."""
@@ -350,7 +351,7 @@ def test_a_key_of_any_form_is_taken_or_refused(members: dict[str, Any]) -> None:
         check(jwts.proof(TOKEN, {"jwk": jwk}), thumbprint)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.dictionaries(st.sampled_from(["htm", "htu", "ath", "iat", "jti"]), JSON, min_size=1, max_size=2))
 def test_signed_claims_of_any_form_are_taken_or_refused(changes: dict[str, Any]) -> None:
     """A client's own mistakes end in a name or in Denied."""

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.fuzzing import examples
 from tests.security import jwts
 from tests.security.jwts import AT, AUDIENCE, HEADER, ISSUER, MACHINE, NOW
 from xds.errors import Denied
@@ -393,7 +394,7 @@ def test_claims_cannot_be_changed() -> None:
 # ---- whatever comes: Denied, and nothing else
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.text() | st.text("abcABC019-_.="))
 def test_any_text_is_refused(text: str) -> None:
     """No text that nobody signed is a token, and none breaks the reader."""
@@ -404,7 +405,7 @@ def test_any_text_is_refused(text: str) -> None:
 GOOD = jwts.token(cnf={"jkt": JKT})
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(st.integers(0, len(GOOD)), st.integers(0, 12), st.text(max_size=12))
 def test_a_good_token_with_any_change_is_refused(start: int, length: int, text: str) -> None:
     """A signature covers every character of a token."""
@@ -423,7 +424,7 @@ NAMES = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.dictionaries(NAMES, JSON, min_size=1, max_size=2))
 def test_signed_claims_of_any_form_are_taken_or_refused(changes: dict[str, Any]) -> None:
     """Even an issuer's own mistakes end in a Token or in Denied."""
@@ -432,7 +433,7 @@ def test_signed_claims_of_any_form_are_taken_or_refused(changes: dict[str, Any])
         tokens.verify(text, TRUST, NOW)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(["alg", "typ", "kid", "crit", "jwk", "x5t", "x5t#S256", "b64"]), JSON, min_size=1

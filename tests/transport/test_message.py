@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.fuzzing import examples
 from tests.transport.messages import (
     CXF,
     DOCUMENT,
@@ -317,7 +318,7 @@ def attachment(data: bytes, step: int = 5) -> Attachment:
     return Attachment("application/pdf", len(data), chunks)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     documents=st.lists(st.binary(max_size=40), max_size=3),
     step=st.integers(1, 9),

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.fuzzing import examples
 from xds.errors import Fault, FaultCode
 from xds.transport.limits import Limits
 from xds.transport.mime import Parts, media_type, read_parts
@@ -107,7 +108,9 @@ def test_bytes_that_look_like_a_boundary_are_data(
         assert contents == {"d": document, "e": b""}
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     pieces=st.lists(st.lists(st.sampled_from([*LOOKALIKES, b"data", b"B", b"-"]), max_size=6), max_size=4),
     sizes=st.lists(st.integers(1, 40), min_size=1, max_size=5),

@@ -8,6 +8,8 @@ from itertools import islice
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.fuzzing import examples
+
 from .schemas import (
     BODIES,
     NAMESPACES,
@@ -157,7 +159,7 @@ def mutated(name, edits):
 
 @needs_published
 @settings(
-    max_examples=1_500, derandomize=True, database=None, deadline=None,
+    max_examples=examples(1_500), derandomize=True, database=None, deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )  # fmt: skip
 @given(st.sampled_from(sorted(TREES)), changes)
