@@ -1,4 +1,4 @@
-"""How long the properties look for what is wrong: as bounded as a test run has time for, or as long as wanted.
+"""How long the properties look for what is wrong: as a test run has time for, or as long as is wanted.
 
 `make fuzz TIMES=20` draws twenty times as many examples of every property (XDS_FUZZ_TIMES).
 """
