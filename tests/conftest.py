@@ -33,11 +33,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is about the embedded stores in a run on the others."""
-    if stores.GROWN:
-        left_out = [item for item in items if item.get_closest_marker("embedded")]
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
+    """tests/stores.py says what a run is of."""
+
+    def left_out(item: pytest.Item) -> bool:
+        marks = {each.name for each in item.iter_markers()}
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        return stores.left_out(item.path, marks, parameters.get("engine"))
+
+    config.hook.pytest_deselected(items=list(filter(left_out, items)))
+    items[:] = [item for item in items if not left_out(item)]
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -1,9 +1,9 @@
-"""On what the nodes of a test run keep their data: SQLite and a folder, or with `make test STORES=grown` on
-PostgreSQL and S3.
+"""On what the nodes of a test run keep their data, and which tests that concerns.
 
-tests/nodes.py asks for the `settings` of each node that says nothing else; tests/conftest.py runs on
-PostgreSQL alone what else runs on both engines. A test of SQLite or of the folder has the mark `embedded`
-and is left out of the grown run.
+`make test` has nodes on SQLite and a folder, and on PostgreSQL too where a test takes an engine. For CI it is
+parted in two: `STORES=embedded` has nodes on SQLite alone, and `STORES=grown` has what asks nodes (`NODES`)
+again on PostgreSQL and S3. tests/nodes.py asks for the `settings` of each node that says nothing else,
+tests/conftest.py whether a test is `left_out`.
 """
 
 from __future__ import annotations
@@ -11,15 +11,49 @@ from __future__ import annotations
 import functools
 import itertools
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from tests import ceph, postgres
 from tests.beneath import Beneath, InBucket, InFolder, Server
 
+ROOT = Path(__file__).parent
 GROWN = os.environ.get("XDS_TEST_STORES") == "grown"
+EMBEDDED = os.environ.get("XDS_TEST_STORES") == "embedded"
+#: What stores or shows documents through nodes; all the rest has the engines that it asks for, once.
+NODES = tuple(
+    ROOT / name
+    for name in (
+        "access/test_every_fhir_path.py",
+        "access/test_every_path.py",
+        "audit",
+        "blackbox",
+        "client",
+        "commands",
+        "fhir",
+        "security/test_walk.py",
+        "test_cli_node.py",
+        "test_cli_patients.py",
+        "test_metrics.py",
+        "test_operation.py",
+        "transactions",
+    )
+)
 
 _numbers = itertools.count()
+
+
+def left_out(path: Path, marks: Collection[str], engine: object) -> bool:
+    """Whether a test is not part of this run: by its file, its marks and its engine.
+
+    The mark `embedded` is of what is about SQLite or the folder, `grown` of what need run in that run alone.
+    """
+    asks_nodes = any(path.is_relative_to(each) for each in NODES)
+    if GROWN:
+        return not asks_nodes or "embedded" in marks
+    return (
+        EMBEDDED and asks_nodes and "embedded" not in marks and ("grown" in marks or engine == "postgresql")
+    )
 
 
 def settings(folder: Path, given: Mapping[str, object]) -> dict[str, object]:

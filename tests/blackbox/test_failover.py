@@ -21,6 +21,8 @@ from tests.nodes import Node
 from tests.postgres import Cluster
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.grown
+
 #: As a server is that must not forget: tests/postgres.py sets the opposite.
 DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
 BUSY = {"XDSRegistryBusy", "XDSRepositoryBusy"}

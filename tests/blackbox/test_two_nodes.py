@@ -11,7 +11,7 @@ import pytest
 
 from bench import soak
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.grown]
 
 
 def test_restarts_under_load_lose_nothing_that_was_acknowledged(tmp_path: Path) -> None:
