@@ -9,8 +9,8 @@ BIN    := .venv/bin
 demo: .venv/ready
 	$(BIN)/python -m xds.demo
 
-# STORES=embedded, then STORES=grown: the same in two parts, the nodes of the second on PostgreSQL and S3
-# (.ci/ceph unpacks a server; tests/stores.py).
+# STORES=embedded, then STORES=grown: the same in two parts after `make check`, the nodes of the second on PostgreSQL
+# and S3 (.ci/ceph unpacks a server; tests/stores.py).
 STORES ?=
 test: .venv/ready
 	XDS_TEST_STORES=$(STORES) $(BIN)/python -m pytest
@@ -22,6 +22,8 @@ check: .venv/ready
 	$(BIN)/ruff check $(RUFF) --select E,W,F,I,UP,B,C4,SIM,RUF,PT,S --ignore $(RUFF_IGNORE) --per-file-ignores $(RUFF_TESTS) xds tests bench conformance docker
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n0 tests/test_imports.py
+	XDS_TEST_STORES=gates $(BIN)/python -m pytest tests/access tests/metadata tests/security --cov --cov-report=json:.coverage.json
+	$(BIN)/python -m tests.coverage .coverage.json
 
 # S: security lints. In tests: assert is the point, keys and people are made up.
 # SIM300: in tests what is expected may stand first.

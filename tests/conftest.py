@@ -35,10 +35,14 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """tests/stores.py says what a run is of."""
 
-    def left_out(item: pytest.Item) -> bool:
+    def left_out(item: Any) -> bool:
         marks = {each.name for each in item.iter_markers()}
         parameters = item.callspec.params if hasattr(item, "callspec") else {}
-        return stores.left_out(item.path, marks, parameters.get("engine"))
+        engine = parameters.get("engine")
+        makes_nodes = bool({"engine", "node", "new_node"} & set(item.fixturenames)) or hasattr(
+            item.module, "Node"
+        )
+        return stores.left_out(item.path, marks, engine, makes_nodes=makes_nodes)
 
     config.hook.pytest_deselected(items=list(filter(left_out, items)))
     items[:] = [item for item in items if not left_out(item)]

@@ -1,8 +1,9 @@
 """On what the nodes of a test run keep their data, and which tests that concerns.
 
 `make test` has nodes on SQLite and a folder, and on PostgreSQL too where a test takes an engine. For CI it is
-parted in two: `STORES=embedded` has nodes on SQLite alone, and `STORES=grown` has what asks nodes (`NODES`)
-again on PostgreSQL and S3. tests/nodes.py asks for the `settings` of each node that says nothing else,
+parted in three: `make check` has the gates' own tests (`GATES`), without nodes, `make test STORES=embedded`
+all others, with nodes on SQLite alone, and `make test STORES=grown` has what asks nodes (`NODES`) again on
+PostgreSQL and S3. tests/nodes.py asks for the `settings` of each node that says nothing else,
 tests/conftest.py whether a test is `left_out`.
 """
 
@@ -18,8 +19,9 @@ from tests import ceph, postgres
 from tests.beneath import Beneath, InBucket, InFolder, Server
 
 ROOT = Path(__file__).parent
-GROWN = os.environ.get("XDS_TEST_STORES") == "grown"
-EMBEDDED = os.environ.get("XDS_TEST_STORES") == "embedded"
+_KIND = os.environ.get("XDS_TEST_STORES")
+GROWN, EMBEDDED, CHECKED = (_KIND == each for each in ("grown", "embedded", "gates"))
+GATES = (ROOT / "access", ROOT / "metadata", ROOT / "security")
 #: What stores or shows documents through nodes; all the rest has the engines that it asks for, once.
 NODES = tuple(
     ROOT / name
@@ -43,17 +45,20 @@ NODES = tuple(
 _numbers = itertools.count()
 
 
-def left_out(path: Path, marks: Collection[str], engine: object) -> bool:
-    """Whether a test is not part of this run: by its file, its marks and its engine.
+def left_out(path: Path, marks: Collection[str], engine: object, *, makes_nodes: bool) -> bool:
+    """Whether a test is not part of this run: by its file, its marks, its engine and whether it has nodes.
 
     The mark `embedded` is of what is about SQLite or the folder, `grown` of what need run in that run alone.
     """
-    asks_nodes = any(path.is_relative_to(each) for each in NODES)
+    is_of_nodes = any(path.is_relative_to(each) for each in NODES)
+    asks_nodes = is_of_nodes and (makes_nodes or "grown" in marks)
+    is_checked = not is_of_nodes and any(path.is_relative_to(each) for each in GATES)
+    if CHECKED:
+        return not is_checked
     if GROWN:
         return not asks_nodes or "embedded" in marks
-    return (
-        EMBEDDED and asks_nodes and "embedded" not in marks and ("grown" in marks or engine == "postgresql")
-    )
+    comes_later = asks_nodes and "embedded" not in marks and ("grown" in marks or engine == "postgresql")
+    return EMBEDDED and (is_checked or comes_later)
 
 
 def settings(folder: Path, given: Mapping[str, object]) -> dict[str, object]:

@@ -45,6 +45,8 @@ from xds.fhir import document_references, lists
 from xds.fhir.resources import INTERACTIONS
 
 #: Who reads the log may do so in part, as with the policy that comes with xds.
+pytestmark = pytest.mark.grown
+
 FHIR_POLICY = POLICY.replace('"delete"]\ncallers = ["citizen"', '"delete", "read-log"]\ncallers = ["citizen"')
 _SINCE = f"ge{TODAY.year - 1}-01-01"
 #: A hash that no document has, and one of another form.

@@ -818,6 +818,7 @@ def postgresql(service: TicketService, tmp_path_factory: pytest.TempPathFactory)
         _check_the_end(made)
 
 
+@pytest.mark.embedded
 @ways
 def test_success_on_postgresql(way: Way, postgresql: World) -> None:
     """The other engine."""

@@ -259,6 +259,7 @@ def test_success(way: Way, world: World) -> None:
     world.check(way.number, *sent.events)
 
 
+@pytest.mark.embedded
 @ways
 def test_success_on_postgresql(way: Way, postgresql: World) -> None:
     """The other engine."""
