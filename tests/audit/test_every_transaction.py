@@ -45,6 +45,7 @@ from xds.fhir.privacy import ADDRESS as PUSH
 from xds.metadata.confidentiality import LEVELS, REFUSALS
 from xds.security.denials import WSSE
 from xds.security.trust import TicketKind
+from xds.validate.audit_events import judge
 
 URL = "https://xds.example.org"
 HOME = "2.16.578.1.12.4.5.100.1"
@@ -319,6 +320,8 @@ class World:
         for problem in problems(event.event, must_claim=of_personnel and event.pid is not None):
             if event.code not in NOT_OF_IHE or not _NO_TRANSACTION.match(problem):
                 yield problem
+        # And by what `xds validate` would say of it.
+        yield from (f"{each.location}: {each.rule}" for each in judge(event.event))
 
     def check_each(self, but: str = "") -> None:
         """No event since `check` has anything wrong with it by itself, but for what is named."""

@@ -11,7 +11,16 @@ from typing import Any
 import pytest
 
 from tests.metadata import samples as s
-from tests.registry.updates import SET, document, folder, member, message, status, submitted, uuid
+from tests.registry.updates import (
+    SET,
+    document,
+    folder,
+    member,
+    message,
+    status,
+    submitted,
+    uuid,
+)
 from xds.metadata import names, updates
 from xds.metadata.entries import registry_object
 from xds.metadata.model import Slot

@@ -22,7 +22,7 @@ from xds.transactions import iti8_patient_identity_feed as iti8
 from xds.transactions.rules import broken
 from xds.transactions.transaction import Node
 from xds.transport.mime import too_large
-from xds.validate import kinds
+from xds.validate import audit_events, kinds
 from xds.validate.desk import Settings, desk
 from xds.validate.findings import Finding, note, of_errors, of_fault
 from xds.validate.wire import Saved
@@ -108,21 +108,26 @@ def _request(node: Node, received: body.Received, path: str) -> Request:
 
 
 def _alone(resource: _Json) -> tuple[str, list[Finding]]:
-    """A resource as it is read: R4, and what MHD forbids in the resources of its own."""
+    """A resource as it is read: R4, what MHD forbids in the resources of its own, and the log's profiles."""
     kind = str(resource.get("resourceType", ""))
     wrong = problems(resource)
     found = of_errors(Issue(each.code, each.text, each.expression) for each in wrong)
     if kind == "Bundle" and not wrong:
         for number, each in enumerate(resource.get("entry", ())):
-            found += _forbidden(each.get("resource", {}), f"Bundle.entry[{number}].resource")
+            found += _beyond(each.get("resource", {}), f"Bundle.entry[{number}].resource")
     elif not wrong:
-        found += _forbidden(resource, kind)
+        found += _beyond(resource, kind)
     if not found:
-        found = [note("It was judged by FHIR R4, and by what MHD forbids where it is one of MHD's.")]
+        found = [
+            note("It was judged by FHIR R4, and as one of MHD's or an AuditEvent by what is asked of it.")
+        ]
     return f"a FHIR {kind if kind.isalpha() else 'resource'}", found
 
 
-def _forbidden(resource: _Json, place: str) -> list[Finding]:
+def _beyond(resource: _Json, place: str) -> list[Finding]:
+    """What is asked of a resource beyond R4."""
+    if resource.get("resourceType") == "AuditEvent":
+        return audit_events.judge(resource, place)
     if resource.get("resourceType") not in ("DocumentReference", "List"):
         return []
     # One that is read may be superseded; that is for those who publish.
