@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 
@@ -19,11 +20,17 @@ HELD = {
     f"{TICKET}</s:Assertion></w:Security>",
     "assertion": f'<saml:Assertion ID="{TICKET}"><saml:Advice><saml:Assertion>{TICKET}</saml:Assertion>'
     f"</saml:Advice>{TICKET}</saml:Assertion>",
+    "a long prefix": f"<{'p' * 300}:Security>{TICKET}</{'p' * 300}:Security>",
+    "an assertion with an end in a comment": f"<Assertion><!-- </Assertion> -->{TICKET}</Assertion>",
+    "an assertion with an end in CDATA": f"<Assertion><![CDATA[</Assertion>]]>{TICKET}</Assertion>",
+    "an assertion with an end in an instruction": f"<Assertion><?a </Assertion>?>{TICKET}</Assertion>",
+    "a comment without an end": f"<Assertion><!-- </Assertion>{TICKET}",
     "encrypted": f"<EncryptedAssertion>{TICKET}</EncryptedAssertion>",
     "without an end": f"<w:Security><a>{TICKET}</a>",
     "an end that is none": f"<w:Security><a>{TICKET}</a></w:Security x='",
     "damaged": f'<w:Security a="<b>{TICKET}</b></w:Security>',
     "token": f"eyJhbGciOiJFUzI1NiJ9.{TICKET}AAAA.{TICKET}",
+    "token in a URL in a URL": f"/a?b=c%3DeyJhbGciOiJFUzI1NiJ9.{TICKET}AAAA.{TICKET}",
 }
 
 
@@ -54,7 +61,10 @@ def test_a_ticket_in_other_bytes_is_told(name: str, codec: str) -> None:
 
 
 def test_a_part_in_base64_is_told() -> None:
-    """A root part may be."""
+    """A root part may be; one in quoted-printable, where a name may be in two lines, is refused and kept."""
+    quoted = b"--b\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n<w:Secu=\r\nrity>"
+    assert hides(quoted)
+    assert not hides(quoted.replace(b"quoted-printable", b"8bit"))
     assert hides(b"--b\r\nContent-Transfer-Encoding: BASE64\r\n\r\nPFNlY3VyaXR5Pg==\r\n--b--")
     assert not hides(b"--b\r\nContent-Transfer-Encoding: binary\r\n\r\n<a/>\r\n--b--")
 
@@ -63,3 +73,7 @@ def test_it_takes_no_longer_than_the_message_is_long() -> None:
     """What opens again and again and never ends is looked through once; so are values that do not end."""
     assert b"".join(pieces(b"<Security>" * 200_000)).count(b"taken out") == 1
     assert b"".join(pieces(b'<Security a="' * 200_000)).count(b"taken out") == 1
+    for repeated in (b"-eyJ", b"eyJ", b"<p", b"eyJaaaaaaaa."):
+        began = time.process_time()
+        assert b"".join(pieces(repeated * 100_000))
+        assert time.process_time() - began < 5, repeated

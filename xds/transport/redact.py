@@ -18,13 +18,18 @@ MARK: Final = "[ticket taken out]"
 TAKEN_OUT: Final = b"<!-- ticket taken out -->"
 _NAMES: Final = rb"Security|Assertion|EncryptedAssertion|BinarySecurityToken|UsernameToken"
 _START: Final = re.compile(
-    rb"<((?:[^\s<>/!?:]{1,100}:)?(?:" + _NAMES + rb"))(?=[\s/>])|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"
+    rb"<((?:[^\s<>/!?:]++:)?(?:" + _NAMES + rb"))(?=[\s/>])"
+    # What only begins like a token is taken up to its end too, so that nothing in it is looked at again.
+    rb"|eyJ[\w-]{8}(?:[\w-]*+(\.[\w-]{8,}+\.[\w-]*+)|[\w-]*+)"
 )
 #: What stands behind the name in a tag; in values there may be `>`.
 _REST: Final = re.compile(rb"""(?:[^<>"']|"[^"<]*"|'[^'<]*')*+>""")
-#: A part that is base64 text, and the names of what holds tickets in UTF-16, whichever byte comes first.
+#: What opens in an element and hides tags, and how it ends.
+_NO_TAGS: Final = {b"<!--": b"-->", b"<![CDATA[": b"]]>", b"<?": b"?>"}
+#: A part that is text in base64 or another code, and the names of what holds tickets in UTF-16, whichever
+#: byte comes first.
 _HIDDEN: Final = re.compile(
-    rb"(?i:content-transfer-encoding:\s*base64)|"
+    rb"(?i:content-transfer-encoding:\s*+(?!7bit|8bit|binary)\S)|"
     + b"|".join(
         re.escape(b"\0".join(bytes((each,)) for each in name)) for name in (b"Security", b"Assertion")
     )
@@ -38,6 +43,10 @@ def pieces(data: bytes | mmap.mmap) -> Iterator[bytes]:
     """
     at = 0
     while start := _START.search(data, at):
+        if start.lastindex is None:  # no token
+            yield data[at : start.end()]
+            at = start.end()
+            continue
         yield data[at : start.start()]
         if start[1] is None:
             yield b"[token-taken-out]"  # without spaces: it may stand in a request line
@@ -50,9 +59,14 @@ def pieces(data: bytes | mmap.mmap) -> Iterator[bytes]:
 
 def _end(data: bytes | mmap.mmap, at: int, name: bytes) -> int:
     """Where the element ends that begins at `at`; the end of everything if it does not end well."""
-    tag = re.compile(rb"<(/?)" + re.escape(name) + rb"(?=[\s/>])")
+    tag = re.compile(rb"<!--|<!\[CDATA\[|<\?|<(/?)" + re.escape(name) + rb"(?=[\s/>])")
     depth = 0
     while found := tag.search(data, at):
+        if found[1] is None:
+            at = data.find(_NO_TAGS[found[0]], found.end())
+            if at < 0:
+                break
+            continue
         rest = _REST.match(data, found.end())
         if rest is None:
             break
