@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import falcon
@@ -19,6 +20,7 @@ from xds.config import check_to_serve, load
 from xds.demo.tickets import TicketService
 from xds.errors import SettingsError
 from xds.security.denials import WSSE
+from xds.transport import redact
 from xds.transport.capture import Capture
 
 
@@ -158,6 +160,19 @@ def test_what_cannot_be_written_fails_no_request(new_node: Callable[..., Node], 
     node = new_node(node__capture=tmp_path / "file")
     assert send(node, m.plain(m.find_documents(), "ITI-18")).outcome == SUCCESS
     assert "capture failed: " in node.log.read_text()
+
+
+def test_what_is_half_written_is_taken_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is full while the redacted copy is made: no request fails, and no piece stays."""
+
+    def full(_: object) -> Iterator[bytes]:
+        yield b"x"
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(redact, "pieces", full)
+    app = falcon.App(middleware=[Capture(tmp_path)])
+    assert testing.TestClient(app).simulate_get("/nowhere").status_code == 404
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_forgotten_node_does_not_fill_the_disk(tmp_path: Path) -> None:

@@ -114,11 +114,15 @@ class _Kept:
         head = "\r\n".join((*lines, "", "")).encode("latin-1", "replace")
         encoding = next((value for name, value in headers.items() if name.lower() == "content-encoding"), "")
         part = path.with_suffix(".part")
-        with part.open("wb") as file:
-            file.writelines(redact.pieces(head))
-            file.writelines(self._pieces(encoding))
-            size = file.tell()
-        part.replace(path)
+        try:
+            with part.open("wb") as file:
+                file.writelines(redact.pieces(head))
+                file.writelines(self._pieces(encoding))
+                size = file.tell()
+            part.replace(path)
+        except BaseException:
+            part.unlink(missing_ok=True)  # nobody counts it, and what may be left when the disk is full
+            raise
         return size
 
     def _pieces(self, encoding: str) -> Iterator[bytes]:
