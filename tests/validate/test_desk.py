@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ from tests.validate.test_equal import http
 from xds.validate.desk import Settings
 from xds.validate.findings import Severity
 from xds.validate.judging import JUDGES, judge
-from xds.validate.kinds import KINDS
+from xds.validate.kinds import KINDS, content_type
+from xds.validate.wire import taken_apart
 
 OPEN = Settings(patients="open")
 ROOT = Path(__file__).parents[2]
@@ -83,6 +85,9 @@ HOSTILE = {
     "an empty assertion": b'<Assertion xmlns="urn:oasis:names:tc:SAML:2.0:assertion"/>',
     "an empty CDA": b'<ClinicalDocument xmlns="urn:hl7-org:v3"/>',
     "an empty resource": b"{}",
+    "a name that is an array": b'{"resourceType": "Parameters", "parameter": [{"name": []}]}',
+    "nothing": b"",
+    "a head alone": b"POST / HTTP/1.1\r\nAuthorization: \r\n\r\n",
 }
 
 
@@ -106,6 +111,15 @@ def test_what_is_too_large_is_a_finding() -> None:
     small = Settings(limits=Limits(root_bytes=100, total_bytes=1000, document_bytes=100))
     assert judge("x", b"<Envelope>" + b"a" * 500, small).status == 1
     assert judge("x", b"<Envelope>" + b"a" * 5000, small).status == 1
+
+
+def test_a_header_that_does_not_end_takes_no_longer_than_it_is_long() -> None:
+    """Blanks in it are looked at once, and nobody keeps for later what is no header or boundary."""
+    began = time.process_time()
+    for data in (b"Content-Type:" + b" " * 1_000_000, b"Content-Type: " + b"a" * 1_000_000 + b"\r\n\r\n<a/>"):
+        assert taken_apart(data).content_type == ""
+    assert time.process_time() - began < 5
+    assert len(content_type(taken_apart(b"--" + b"x" * 1_000_000))) < 5000
 
 
 def test_every_kind_has_a_judge() -> None:

@@ -88,7 +88,7 @@ def _reader(resource: _Json) -> Callable[[Node, Request], provide.Asked] | None:
             if "data" in resource["content"][0]["attachment"]:
                 return READERS["DocumentReference"]
     if kind == "Parameters" and isinstance(resource.get("parameter"), list):
-        names = {each.get("name") for each in resource["parameter"] if isinstance(each, dict)}
+        names = [each.get("name") for each in resource["parameter"] if isinstance(each, dict)]
         return publish.read_generate if "document" in names else None
     return None
 

@@ -108,7 +108,7 @@ def content_type(saved: Saved) -> str:
         return saved.content_type
     data = saved.body.lstrip()
     if data.startswith(b"--"):
-        boundary = data[2:].partition(b"\n")[0].strip().decode("latin-1")
+        boundary = data[2:4096].partition(b"\n")[0].strip().decode("latin-1")
         first = re.search(rb"content-type:\s*([^\r\n]+)", data[:4096], re.IGNORECASE)
         kind = media_type(first[1].decode("latin-1"))[0] if first else ""
         start = re.search(rb"content-id:\s*([^\r\n]+)", data[:4096].partition(b"\r\n\r\n")[0], re.IGNORECASE)

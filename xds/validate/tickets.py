@@ -104,7 +104,7 @@ def judge_saml(saved: Saved, settings: Settings) -> tuple[str, list[Finding]]:
 def judge_token(saved: Saved, settings: Settings) -> tuple[str, list[Finding]]:
     """An access token, alone or in the headers of a request."""
     authorization = saved.headers.get("authorization", "")
-    text = (authorization or saved.body.decode("ascii", "replace")).split()[-1]
+    text = _last(authorization or saved.body.decode("ascii", "replace"))
     what = "an access token"
     if settings.trust is not None:
         store, now = TrustStore(settings.trust), _now(settings)
@@ -125,6 +125,11 @@ def judge_token(saved: Saved, settings: Settings) -> tuple[str, list[Finding]]:
     return what, [*found, note(_UNTRUSTED)]
 
 
+def _last(text: str) -> str:
+    """The last word, which is the ticket; of nothing it is nothing."""
+    return "".join(text.split()[-1:])
+
+
 def _header(text: str) -> None:
     try:
         header = jws.read(text).header
@@ -135,6 +140,6 @@ def _header(text: str) -> None:
 
 def judge_proof(saved: Saved, settings: Settings) -> tuple[str, list[Finding]]:
     """A DPoP proof by itself: signed with the key that is in it."""
-    text = saved.body.decode("ascii", "replace").split()[-1]
+    text = _last(saved.body.decode("ascii", "replace"))
     found = list(_tried(lambda: proof.signed(text)))
     return "a DPoP proof", [*found, note("Token, method, URL and time of the proof were not checked.")]

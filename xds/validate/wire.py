@@ -17,7 +17,7 @@ _START: Final = re.compile(
     rb"|HTTP/1\.[01] (?P<status>\d{3})[^\r\n]*)\r?\n"
 )
 _HEADER: Final = re.compile(
-    rb"([!#$%&'*+.^_`|~A-Za-z0-9-]{1,100}):[ \t]*([^\r\n]*(?:\r?\n[ \t][^\r\n]*)*)\r?\n"
+    rb"([!#$%&'*+.^_`|~A-Za-z0-9-]{1,100}):[ \t]*+([^\r\n]*(?:\r?\n[ \t][^\r\n]*)*)\r?\n"
 )
 #: Of a MIME file without a request line the first header is one of these.
 _MIME: Final = re.compile(rb"(?:content-[a-z-]+|mime-version|authorization|dpop):", re.IGNORECASE)
@@ -59,7 +59,7 @@ def taken_apart(data: bytes) -> Saved:
         return Saved(data)
     at = start.end() if start else 0
     headers: dict[str, str] = {}
-    while at < _MOST_HEAD and (match := _HEADER.match(data, at)):
+    while at < _MOST_HEAD and (match := _HEADER.match(data, at, _MOST_HEAD)):
         name, value = match[1].decode("ascii").lower(), re.sub(rb"\r?\n[ \t]+", b" ", match[2])
         text = value.decode("latin-1").strip()
         headers[name] = f"{headers[name]}, {text}" if name in headers else text
