@@ -5,13 +5,19 @@ tests/test_tls.py sees that a node in production has none.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
+import falcon
 import pytest
 import urllib3
+from falcon import testing
 
 from tests.nodes import Node
 from tests.validate.test_desk import GOOD
+from xds.transport.limits import Limits
+from xds.validate.desk import Settings
+from xds.validate.page import ADDRESS, ValidatePage
 
 BAD = b"<Envelope><script>alert(1)</script>"
 
@@ -64,3 +70,30 @@ def test_what_is_no_form_or_too_large_is_refused(node: Node) -> None:
     assert post(node, text="", kind="other").status == 400
     assert post(node, text="x" * 5_000_000).status == 413
     assert not node.errors()
+
+
+def client() -> testing.TestClient:
+    """The page by itself."""
+    app = falcon.App()
+    app.add_route(ADDRESS, ValidatePage(Settings(), Limits()))
+    return testing.TestClient(app)
+
+
+def test_nothing_of_a_form_that_is_none_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """The parser of forms would log what it did not expect."""
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    with caplog.at_level(logging.DEBUG):
+        assert client().simulate_post(ADDRESS, body=b"--Zkvern", headers=headers).status_code == 400
+    assert caplog.records == []
+
+
+def test_a_form_full_of_faults_makes_no_page_that_nobody_can_read() -> None:
+    """The first are shown, and that there are more."""
+    rim = "urn:oasis:names:tc:ebxml-regrep:xsd:rim:3.0"
+    kind = "urn:uuid:7edca82f-054d-47f2-a32e-9b2a5b5186c1"
+    empty = "".join(f'<ExtrinsicObject id="a{each}" objectType="{kind}"/>' for each in range(300))
+    text = f'<RegistryObjectList xmlns="{rim}">{empty}</RegistryObjectList>'
+    body, content_type = urllib3.encode_multipart_formdata({"text": text})
+    html = client().simulate_post(ADDRESS, body=body, headers={"Content-Type": content_type}).text
+    assert html.count("<tr class=") == 1001
+    assert "Only the first 1000 findings" in html

@@ -6,6 +6,7 @@ in a folder that is gone with the answer; nothing of it is stored or logged, and
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from html import escape
 from typing import Final
@@ -18,6 +19,7 @@ from xds.errors import Fault
 from xds.transport.limits import Limits
 from xds.transport.timed import TimedStream
 from xds.validate.desk import Settings
+from xds.validate.findings import note
 from xds.validate.judging import judge
 from xds.validate.kinds import KINDS
 from xds.validate.report import STYLE_HASH, page, section
@@ -29,6 +31,10 @@ _POLICY: Final = (
     f"default-src 'none'; style-src {STYLE_HASH}; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 _MOST_PARTS: Final = 8
+#: A form full of empty objects has half a million findings, which would be a page of 150 MB.
+_MOST_FINDINGS: Final = 1000
+#: The parser would log characters of what is sent.
+_SILENT: Final = logging.Logger("xds.validate.page", logging.CRITICAL + 1)
 
 
 class ValidatePage:
@@ -57,6 +63,9 @@ class ValidatePage:
         if kind not in ("", *KINDS):
             raise falcon.HTTPBadRequest(description="There is no such kind.")
         report = judge("What was sent", data, _of_kind(self._settings, kind))
+        if len(report.findings) > _MOST_FINDINGS:
+            more = note(f"Only the first {_MOST_FINDINGS} findings are shown: `xds validate` tells them all.")
+            report = replace(report, findings=(*report.findings[:_MOST_FINDINGS], more))
         _send(resp, section(report) + _form(kind))
 
 
@@ -134,6 +143,7 @@ def _fields(stream: TimedStream, content_type: str) -> dict[str, bytes]:
         },
         max_size=MOST_BYTES,
     )
+    parser.logger = _SILENT
     total = 0
     while piece := stream.read(64 * 1024):
         total += len(piece)
