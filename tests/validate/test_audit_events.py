@@ -98,6 +98,29 @@ def test_what_does_not_claim_the_profile_is_not_held_to_it() -> None:
     assert judge(changed(C, put("meta", {"profile": EXAMPLES[B]["meta"]["profile"]}))) != []
 
 
+def test_a_claim_may_name_a_version() -> None:
+    """As every canonical may."""
+    claimed = [f"{EXAMPLES[B]['meta']['profile'][0]}|0.9.8"]
+    found = judge(changed(B, put("meta", {"profile": claimed}), cut("extension[0]")))
+    assert [each.rule for each in found] == ["audit-patient-extension"]
+
+
+@pytest.mark.parametrize(
+    ("reference", "good"),
+    [
+        ({"reference": "Patient/1/_history/2"}, True),
+        ({"reference": "https://x.example.org/fhir/Patient/1"}, True),
+        ({"reference": "urn:uuid:0b9a2c3e-1111-4222-8333-444455556666"}, True),
+        ({"reference": "urn:uuid:0b9a2c3e-1111-4222-8333-444455556666", "type": "Group"}, False),
+        ({"reference": "Group/1/_history/2"}, False),
+    ],
+)
+def test_what_is_elsewhere_is_taken_for_what_is_asked(reference: dict[str, str], good: bool) -> None:
+    """Unless the reference says that it is something else."""
+    found = judge(changed(B, put("extension[0].valueReference", reference)))
+    assert (found == []) is good
+
+
 @pytest.mark.parametrize("policy", ["urn:ietf:params:oauth:jti:4711", "x" * 32])
 def test_a_token_is_named_by_its_jti_or_its_end(policy: str) -> None:
     """BALP: the last 32 characters of an opaque token."""

@@ -132,7 +132,8 @@ def judge(event: Event, place: str = "AuditEvent") -> list[Finding]:
 
 
 def _claims(event: Event) -> bool:
-    return NORWEGIAN in event.get("meta", {}).get("profile", ())
+    # A version may stand behind the address (FHIR R4, canonical).
+    return any(each.partition("|")[0] == NORWEGIAN for each in event.get("meta", {}).get("profile", ()))
 
 
 def _codings(concept: Event) -> list[tuple[str, str]]:
@@ -147,7 +148,10 @@ def _referred(event: Event, reference: Event, kind: str) -> Event | None:
     if not literal:
         return None
     if not literal.startswith("#"):
-        return {"elsewhere": True} if literal.rpartition("/")[0].endswith(kind) else None
+        where = literal.partition("/_history/")[0].rpartition("/")[0]
+        # A URN says nothing of the kind, and so the reference may.
+        told = where.endswith(kind) if where else reference.get("type", kind) == kind
+        return {"elsewhere": True} if told else None
     return next(
         (
             each
