@@ -46,7 +46,7 @@ def anybody(tmp_path_factory: pytest.TempPathFactory) -> Target:
         tickets=Tickets(tmp_path_factory.mktemp("keys")),
         home="urn:oid:2.999.1",
         repository="2.999.2",
-        offers=frozenset({"administrator", "log", "on-demand"}),
+        offers=frozenset({"administrator", "log", "on-demand", "simplified-publish"}),
     )
 
 

@@ -8,6 +8,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -17,12 +19,13 @@ from lxml import etree
 from tests.nodes import Node
 from xds.cli import main
 from xds.client.patients import patient_id
-from xds.conformance import people
+from xds.conformance import people, redact
 from xds.conformance.cases import case as made
 from xds.conformance.cases import read
 from xds.conformance.report import html
-from xds.conformance.runner import Exchange, Outcome, Result
-from xds.conformance.sending import Raw, Request
+from xds.conformance.runner import Exchange, Outcome, Result, Runner
+from xds.conformance.sending import Http, NoReply, Raw, Request
+from xds.conformance.target import Target, Tickets
 from xds.demo.tickets import TicketService
 
 ROOT = Path(__file__).parents[2]
@@ -67,6 +70,8 @@ def test_some_failed_is_1(node: Node, tmp_path: Path, capsys: pytest.CaptureFixt
     [
         (["--target", "http://127.0.0.1:9", "--case", "nonsense"], "no case fits"),
         ([], "say what is to be checked"),
+        (["--target", "http://127.0.0.1:9", "--case", "query-*", "--case", "qery-*"], "no case fits --case q"),
+        (["--target", "http://127.0.0.1:9", "--profile", "soap", "--profile", "mdh"], "no profile mdh"),
         (["--target", "ftp://example.test"], "an address is written"),
         (["--registry", "http://127.0.0.1:9", "--profile", "mhd"], "no case could be run"),
         (["--target", "http://127.0.0.1:9", "--patient", "12345678901"], "control digits"),
@@ -228,6 +233,138 @@ def test_an_endpoint_that_does_not_answer_in_time_fails_the_case(
     arguments = ["--registry", endpoint(b"", 3), "--case", "query-no-hits", "--seconds", "0.5"]
     assert main(["conformance", *arguments]) == 1
     assert "no answer within 0.5 s" in capsys.readouterr().out
+
+
+TRICKLES = {
+    "a head": b"HTTP/1.1 200 OK\r\nX: ",
+    "more to come": b"HTTP/1.1 100 Continue\r\n\r\n",
+    "the size of a chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+    "a head of gzip": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b\x08\x08\0\0\0\0\0\3",
+    "a body": b"HTTP/1.1 200 OK\r\nContent-Length: 999999\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("what", TRICKLES)
+def test_who_answers_without_end_is_left(what: str) -> None:
+    """Letter by letter, none of them late: the exchange has its time, and the next one is not disturbed."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def trickle() -> None:
+            connection, _ = listener.accept()
+            with connection, suppress(OSError):
+                connection.recv(65536)
+                connection.sendall(TRICKLES[what])
+                while True:
+                    connection.sendall(TRICKLES[what] if what == "more to come" else b"0")
+                    time.sleep(0.1)
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+        http = Http(seconds=0.5)
+        request = Request("GET", f"http://127.0.0.1:{listener.getsockname()[1]}/")
+        threading.Thread(target=trickle, daemon=True).start()
+        begun = time.monotonic()
+        with pytest.raises(NoReply, match="within 0.5 s"):
+            http.send(request)
+        assert time.monotonic() - begun < 3
+        threading.Thread(target=answer, daemon=True).start()
+        assert http.send(request).body == b"ok"
+
+
+TRAPS = {
+    "JSON without bottom": (b"[" * 100_000, {"json": {"a": "b"}}),
+    "issues that are none": (
+        b'{"resourceType": "OperationOutcome", "issue": [{"severity": {}, "code": 1}]}', {"issues": ["x"]}),
+    "half a character": (b'{"a": "\\ud800"}', {"json": {"a": "b"}}),
+    "base64 with other letters": (
+        "<s:Envelope xmlns:s='http://www.w3.org/2003/05/soap-envelope'><s:Body>"
+        "<R xmlns='urn:ihe:iti:xds-b:2007'><DocumentResponse><Document>æ</Document></DocumentResponse></R></s:Body></s:Envelope>".encode(),
+        {"retrieved": {"a": "b"}}),
+    "parts without number": (b"\r\n--b" * 100_000, {"action": True}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", TRAPS)
+def test_an_answer_that_is_a_trap_fails_the_case(
+    what: str, endpoint: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With a sentence, and all reports are written."""
+    body, expect = TRAPS[what]
+    says = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n" % (
+        b"multipart/related; boundary=b" if what.startswith("parts") else b"text/plain", len(body)
+    )  # fmt: skip
+    wanted = json.dumps(expect).replace(":", " =")
+    (tmp_path / "own.toml").write_text(
+        '[[case]]\nid = "own"\ntitle = "t"\nwhy = "w"\nsection = "s"\nactor = "any SOAP endpoint"\n'
+        f'profiles = ["soap"]\n[[case.step]]\nsend = "http"\nexpect = {wanted}\n'
+    )
+    files = [text for kind in ("html", "junit", "json") for text in (f"--{kind}", str(tmp_path / kind))]
+    arguments = ["--fhir", endpoint(says + body), "--cases", str(tmp_path), "--case", "own", *files]
+    assert main(["conformance", *arguments]) == 1
+    assert "1 failed" in capsys.readouterr().out
+    etree.fromstring((tmp_path / "junit").read_bytes())
+    assert json.loads((tmp_path / "json").read_text())["numbers"]["failed"] == 1
+
+
+def test_a_place_may_be_relative() -> None:
+    """`DocumentReference/1` is below the address of the server, as `/DocumentReference/1` is."""
+    asked: list[str] = []
+
+    class Noted:
+        def send(self, request: Request) -> Raw:
+            asked.append(request.url)
+            return Raw(200, {}, b"{}")
+
+    for path in ("DocumentReference/1", "/DocumentReference/1", "?a=b", "", "https://other.test/x"):
+        step = {"send": "http", "path": path, "expect": {"http": 200}}
+        one = made({"id": "a", "title": "t", "why": "w", "section": "s", "actor": "Document Responder",
+                    "profiles": ["mhd"], "step": [step]})  # fmt: skip
+        Runner(Noted(), Target({"fhir": "http://e.test/fhir"})).one(one)
+    assert asked == [
+        "http://e.test/fhir/DocumentReference/1",
+        "http://e.test/fhir/DocumentReference/1",
+        "http://e.test/fhir?a=b",
+        "http://e.test/fhir",
+        "https://other.test/x",
+    ]
+
+
+def test_a_ticket_that_an_endpoint_quotes_is_taken_out(tmp_path: Path) -> None:
+    """As text, escaped, in UTF-16, in a header field and in what is said about a failure."""
+    value = "4fQmQ2l1Zc8m0x7Tn5rUe1Yk"
+    ticket = tmp_path / "ticket.xml"
+    ticket.write_text(f"<s:Assertion xmlns:s='urn:x'><Value>{value}+{value}==</Value></s:Assertion>")
+    token = tmp_path / "token"
+    token.write_text("opaque-token-1")
+    tickets = Tickets(ticket=ticket, token=token)
+    text = ticket.read_text()
+    for quoted in (text.encode(), escape(text).encode(), text.encode("utf-16"), json.dumps(text).encode()):
+        assert value not in redact.text(quoted, tickets.secrets).replace("·", "")
+    assert "opaque" not in redact.headers({"X-Token": "opaque-token-1"}, tickets.secrets)
+
+    class Quoting:
+        def send(self, request: Request) -> Raw:
+            return Raw(401, {"www-authenticate": f'Bearer error="{request.headers["Authorization"]}"'}, b"")
+
+    step = {"send": "http", "path": "/", "expect": {"headers": {"WWW-Authenticate": "^DPoP"}}}
+    one = made({"id": "a", "title": "t", "why": "w", "section": "s", "actor": "Document Responder",
+                "profiles": ["mhd"], "step": [step]})  # fmt: skip
+    target = Target({"fhir": "http://e.test/fhir"}, tickets, patients=["1^^^&2.999&ISO"])
+    result = Runner(Quoting(), target).one(one)
+    assert "wanted ^DPoP" in result.reason
+    assert "opaque" not in result.reason
+
+
+def test_a_report_is_written_in_time_whatever_came() -> None:
+    """What looks like tokens without being any is not looked behind again and again."""
+    begun = time.monotonic()
+    redact.text(b"eyJ-" * 40_000)
+    redact.headers({"x": "eyJ-" * 16_000})
+    assert time.monotonic() - begun < 1
 
 
 def test_nobody_there_fails_the_case(capsys: pytest.CaptureFixture[str]) -> None:

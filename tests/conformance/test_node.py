@@ -43,7 +43,7 @@ def plain(new_node: Callable[..., Node], tmp_path_factory: pytest.TempPathFactor
             patients__source="national",
             repository__on_demand="made_for_conformance:make",
         )
-        yield Target(addresses(node.url, {}), offers=frozenset({"log", "on-demand"}))
+        yield Target(addresses(node.url, {}), offers=frozenset({"log", "on-demand", "simplified-publish"}))
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ checks.py reads it. What cannot be read is Unreadable with a sentence, never an 
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import re
 from collections.abc import Mapping
@@ -24,6 +23,8 @@ from xds.transport import xml
 
 SOAP12: Final = "http://www.w3.org/2003/05/soap-envelope"
 SOAP11: Final = "http://schemas.xmlsoap.org/soap/envelope/"
+#: No case asks for more; a message of line ends and dashes would be millions.
+_MOST_PARTS: Final = 1000
 XOP: Final = "{http://www.w3.org/2004/08/xop/include}Include"
 NS: Final = {
     "s": SOAP12,
@@ -77,7 +78,7 @@ class Answer:
         found = re.search(r';\s*boundary="?([^";]+)"?', self.content_type, re.I)
         if not found:
             raise Unreadable("its Content-Type is multipart and has no boundary")
-        pieces = (b"\r\n" + self.raw.body).split(b"\r\n--" + found[1].encode())
+        pieces = (b"\r\n" + self.raw.body).split(b"\r\n--" + found[1].encode(), _MOST_PARTS)
         if len(pieces) < 3 or not pieces[-1].startswith(b"--"):
             raise Unreadable("it is no whole multipart message")
         parts: dict[str, bytes] = {}
@@ -129,12 +130,12 @@ class Answer:
     def _response(self) -> etree._Element:
         if self.fault is not None:
             code, subcode = self.fault
-            raise Unreadable(f"it is a SOAP fault ({code}{', ' + subcode if subcode else ''})")
+            raise Unreadable(f"it is a SOAP fault ({code[:80]}{', ' + subcode[:80] if subcode else ''})")
         found = (
             self.content if "status" in self.content.attrib else self.content.find("rs:RegistryResponse", NS)
         )
         if found is None:
-            raise Unreadable(f"there is no response status in {etree.QName(self.content).localname}")
+            raise Unreadable(f"there is no response status in {etree.QName(self.content).localname[:80]}")
         return found
 
     @property
@@ -178,7 +179,7 @@ class Answer:
             else:
                 try:
                     found[name] = base64.b64decode(document.text or "")
-                except binascii.Error:
+                except ValueError:  # letters that are not ASCII are no binascii.Error
                     raise Unreadable("a Document is no base64") from None
         return found
 
@@ -203,6 +204,8 @@ class Answer:
             return json.loads(self.raw.body)
         except ValueError:
             raise Unreadable(f"there is no JSON in it (HTTP {self.status})") from None
+        except RecursionError:
+            raise Unreadable("its JSON is nested too deeply") from None
 
     def values(self, path: str) -> list[Any]:
         """What stands at a dotted path in the JSON; `*` is each of a list, `[key=value]` what has it."""

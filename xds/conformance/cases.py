@@ -41,6 +41,7 @@ NEEDS: Final[Mapping[str, str]] = {
     "plain": "no tickets are checked, or the one that is sent may do everything (--administrator)",
     "tickets": "tickets of the sample service (--keys)",
     "on-demand": "documents are made on demand (--offers on-demand)",
+    "simplified-publish": "the Simplified Publish Option of MHD (--offers simplified-publish)",
     "many-patients": "a ticket for one patient alone does not do (plain)",
     "national-patients": "patients with national numbers",
     "log": "an access log that this caller may read (--offers log)",

@@ -40,6 +40,8 @@ def judge(answer: Answer, expect: Mapping[str, Any], seen: Seen) -> list[str]:
             found += [f"{word}: {each}" for each in CHECKS[word](answer, wanted, seen)]
         except Unreadable as error:
             found.append(f"{word}: the answer cannot be read: {error}")
+        except RecursionError:  # JSON that could just be read may be too deep to be written
+            found.append(f"{word}: the answer cannot be read: its JSON is nested too deeply")
         except etree.XPathError as error:
             found.append(f"{word}: the path of the case is wrong: {error}")
     return found
@@ -64,7 +66,7 @@ def _one_of(wanted: str, got: str) -> list[str]:
 
 def _said(answer: Answer) -> str:
     """The errors of an answer, for a sentence."""
-    listed = "; ".join(f"{each.code} {_short(each.context)}" for each in answer.errors[:3])
+    listed = "; ".join(f"{_short(each.code)} {_short(each.context)}" for each in answer.errors[:3])
     return f" ({listed})" if listed else ""
 
 
@@ -126,10 +128,11 @@ def _errors(answer: Answer, wanted: Sequence[str], _: Seen) -> Iterable[str]:
     codes = [each.code for each in answer.errors]
     for each in wanted:
         if not set(each.split("|")) & set(codes):
-            yield f"wanted {each.replace('|', ' or ')}, got {', '.join(codes) or 'no error'}{_said(answer)}"
+            got = _short(", ".join(codes) or "no error")
+            yield f"wanted {each.replace('|', ' or ')}, got {got}{_said(answer)}"
     for error in answer.errors:
         if not error.context or error.severity not in ("Error", "Warning"):
-            yield f"{error.code} has no codeContext, or its severity is none of the standard's"
+            yield f"{_short(error.code)} has no codeContext, or its severity is none of the standard's"
 
 
 def _location(answer: Answer, wanted: str, _: Seen) -> Iterable[str]:
@@ -142,7 +145,7 @@ def _location(answer: Answer, wanted: str, _: Seen) -> Iterable[str]:
 
 def _fault(answer: Answer, wanted: str, _: Seen) -> list[str]:
     if answer.fault is None:
-        return [f"wanted a fault ({wanted}), got {etree.QName(answer.content).localname}"]
+        return [f"wanted a fault ({wanted}), got {_short(etree.QName(answer.content).localname)}"]
     return _one_of(wanted, answer.fault[0])
 
 
@@ -155,7 +158,7 @@ def _refused(answer: Answer, wanted: bool, _: Seen) -> list[str]:
     if answer.status in (400, 401, 403, 404, 415) or (answer.status >= 500 and not _is_soap(answer)):
         how = f"HTTP {answer.status}" if answer.status < 500 else ""
     elif answer.fault is not None:
-        how = f"a fault ({answer.fault[1] or answer.fault[0]})"
+        how = f"a fault ({_short(answer.fault[1] or answer.fault[0])})"
     elif "status" in answer.content.attrib or answer.content.find("rs:RegistryResponse", NS) is not None:
         empty = not answer.count(".//rim:ExtrinsicObject|.//rim:ObjectRef|.//xds:Document")
         how = "a Failure" if answer.outcome == "Failure" and empty else ""
@@ -295,12 +298,12 @@ def _matches(answer: Answer, wanted: Mapping[str, str], _: Seen) -> Iterable[str
 def _issues(answer: Answer, wanted: Sequence[str], _: Seen) -> Iterable[str]:
     if answer.values("resourceType") != ["OperationOutcome"]:
         yield f"wanted an OperationOutcome, got {_short(answer.values('resourceType'))}"
-    if not set(answer.values("issue.*.severity")) & {"error", "fatal"}:
+    if not set(map(str, answer.values("issue.*.severity"))) & {"error", "fatal"}:
         yield "no issue is an error"
-    codes = answer.values("issue.*.code")
+    codes = list(map(str, answer.values("issue.*.code")))
     for each in wanted:
         if not set(each.split("|")) & set(codes):
-            yield f"wanted issue.code {each.replace('|', ' or ')}, got {', '.join(codes) or 'none'}"
+            yield f"wanted issue.code {each.replace('|', ' or ')}, got {_short(', '.join(codes) or 'none')}"
 
 
 CHECKS: Final[Mapping[str, Check]] = {

@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 _TEXT: Final = "Check an endpoint of XDS, XCA, MHD or XUA against the standards, by cases."
 _ACTORS: Final = ("registry", "repository", "responding", "initiating", "fhir", "pix")
-_OFFERS: Final = ("on-demand", "log")
+_OFFERS: Final = ("on-demand", "log", "simplified-publish")
 
 
 def conformance(arguments: argparse.Namespace) -> int:
     """Run the cases, or list them."""
     from xds.conformance import vectors
-    from xds.conformance.cases import CaseError, read
+    from xds.conformance.cases import PROFILES, CaseError, read
 
     try:
         cases = read()
@@ -43,6 +43,11 @@ def conformance(arguments: argparse.Namespace) -> int:
         return _wrong(str(error))
     except XdsError as error:
         return _wrong(str(error))
+    if strange := sorted(set(arguments.profile) - set(PROFILES)):
+        return _wrong(f"there is no profile {', '.join(strange)}: there are {', '.join(PROFILES)}")
+    for pattern in arguments.case:
+        if not fnmatch.filter((each.id for each in cases), pattern):
+            return _wrong(f"no case fits --case {pattern}; --list shows them all")
     chosen = _chosen(cases, arguments.profile, arguments.case)
     if not chosen:
         return _wrong("no case fits --profile and --case; --list shows them all")
@@ -151,7 +156,8 @@ def _run(arguments: argparse.Namespace, cases: Sequence[Case], target: Target) -
     for path, text in written:
         if path:
             try:
-                path.write_text(text, encoding="utf-8")
+                # What an endpoint gave as JSON may have half a character, which UTF-8 cannot write.
+                path.write_text(text, encoding="utf-8", errors="replace")
             except OSError as error:
                 return _wrong(f"{path} cannot be written: {error.strerror}")
     numbers = Counter(each.outcome for each in found)

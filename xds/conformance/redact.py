@@ -7,36 +7,57 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from functools import cache
 from typing import Final
 
-from xds.transport.redact import SECRET_HEADERS, pieces
+from xds.transport.redact import MARK, SECRET_HEADERS, hides, pieces
 
 #: Of a message not more is shown.
 LONGEST: Final = 20_000
-_JWT: Final = re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*")
+#: Of a body not more is kept, and of a header field: a run has hundreds of them.
+KEPT: Final = 8 * LONGEST
+KEPT_OF_HEADER: Final = 4096
+_JWT: Final = re.compile(r"\beyJ[\w-]{8,}+(?:\.[\w-]{8,}+\.[\w-]*+)?")
+#: What a signature or a digest has and words of a language do not.
+_LONG: Final = re.compile(r"\w{20,}")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 def text(data: bytes, secrets: Collection[str] = ()) -> str:
     """A body as text: tickets taken out, what is no text as dots, the end cut off when it is long."""
-    shown = b"".join(pieces(data[: 8 * LONGEST])).decode("utf-8", "replace").replace("\r\n", "\n")
-    for secret in secrets:
-        shown = shown.replace(secret, "[ticket taken out]")
-    shown = _CONTROL.sub("·", shown)
+    beginning = data[:KEPT]
+    if hides(beginning):  # a ticket in UTF-16, which is one in ASCII with zeros between
+        beginning = beginning.replace(b"\0", b"")
+    shown = b"".join(pieces(beginning)).decode("utf-8", "replace").replace("\r\n", "\n")
+    shown = _CONTROL.sub("·", without(shown, secrets))
     if len(shown) > LONGEST:
-        shown = f"{shown[:LONGEST]}\n… {len(data)} bytes in all"
+        size = f"{len(data)}" if len(data) < KEPT else f"{KEPT} or more"
+        shown = f"{shown[:LONGEST]}\n… {size} bytes in all"
     return shown
 
 
-def headers(given: Mapping[str, str]) -> str:
+def without(shown: str, secrets: Collection[str]) -> str:
+    """A text without the secrets, and without what of them is left where somebody quotes them escaped."""
+    for secret in secrets:
+        shown = shown.replace(secret, MARK)
+    words = frozenset[str]().union(*map(_words, secrets))
+    return _LONG.sub(lambda found: MARK if found[0] in words else found[0], shown)
+
+
+@cache
+def _words(secret: str) -> frozenset[str]:
+    return frozenset(each for each in _LONG.findall(secret) if re.search(r"\d", each))
+
+
+def headers(given: Mapping[str, str], secrets: Collection[str] = ()) -> str:
     """Header fields, a line each, without what lets somebody in."""
     lines = []
     for name, value in given.items():
         shown = "[taken out]" if name.lower() in SECRET_HEADERS else _JWT.sub("[token taken out]", value)
-        lines.append(f"{name}: {_CONTROL.sub('·', shown)}")
+        lines.append(f"{name}: {_CONTROL.sub('·', without(shown, secrets))}")
     return "\n".join(lines)
 
 
 def url(address: str) -> str:
     """An address without a user and password."""
-    return re.sub(r"(?<=//)[^/@]*@", "", address)
+    return re.sub(r"(?<=//)[^/?#]*@", "", address)

@@ -137,12 +137,13 @@ def _facts(case: Case) -> str:
 def _exchange(number: int, exchange: Exchange, secrets: Collection[str]) -> str:
     request, answer = exchange.request, exchange.answer
     failures = "".join(f'<li class="failed">{escape(each)}</li>' for each in exchange.failures)
-    sent = f"{request.method} {redact.url(request.url)}\n{redact.headers(request.headers)}\n\n"
+    sent = f"{request.method} {redact.url(request.url)}\n{redact.headers(request.headers, secrets)}\n\n"
     sent += redact.text(request.body, secrets)
     came = "There was no answer."
     if answer is not None:
         came = (
-            f"HTTP {answer.status}\n{redact.headers(answer.headers)}\n\n{redact.text(answer.body, secrets)}"
+            f"HTTP {answer.status}\n{redact.headers(answer.headers, secrets)}\n\n"
+            f"{redact.text(answer.body, secrets)}"
         )
     return (
         f"<section><h3>Step {number}: {escape(exchange.title)}</h3>"

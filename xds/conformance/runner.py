@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
-from xds.conformance import checks, messages, words
+from xds.conformance import checks, messages, redact, words
 from xds.conformance.answers import Answer, Unreadable
 from xds.conformance.cases import NEEDS, Case, Step, case
 from xds.conformance.messages import Message
@@ -108,7 +108,11 @@ class Runner:
                 names.bind(name, taken(answer, names.fill(path)))
             except Unreadable as error:
                 failures.append(f"{name}: {error}")
-        return Exchange(title, request, raw, tuple(failures))
+        # A sentence quotes the answer, and that may quote the ticket.
+        secrets = self.target.tickets.secrets
+        return Exchange(
+            title, request, _kept(raw), tuple(redact.without(each, secrets) for each in failures)
+        )
 
     def _written(self, send: str, says: dict[str, Any], names: Names) -> tuple[Message, Request]:
         who = says.get("as", _WHO.get(send, "personnel"))
@@ -121,7 +125,10 @@ class Runner:
         security = self.target.tickets.security(who, patient) if is_soap else ""
         message = messages.write(send, says, names.value, security)
         base = self.target.addresses[message.at]
-        url = message.path if message.path.startswith("http") else base + message.path
+        url = message.path
+        if not url.startswith(("http://", "https://")):
+            # A location may be relative to the base (FHIR R4, Bundle.entry.response.location).
+            url = base + ("" if url[:1] in ("", "/", "?") else "/") + url
         headers = dict(message.headers)
         if message.content_type:
             headers["Content-Type"] = message.content_type
@@ -144,6 +151,12 @@ class Runner:
             raise NoReply(str(error)) from None
 
 
+def _kept(raw: Raw) -> Raw:
+    """As much of an answer as a report shows: whole ones of a hostile endpoint would fill the memory."""
+    headers = {name: text[: redact.KEPT_OF_HEADER] for name, text in raw.headers.items()}
+    return Raw(raw.status, headers, raw.body[: redact.KEPT])
+
+
 def taken(answer: Answer, path: str) -> str:
     """What `bind` takes from an answer: `header:Name`, `json:path`, or an XPath. Raises Unreadable."""
     kind, colon, rest = path.partition(":")
@@ -156,7 +169,9 @@ def taken(answer: Answer, path: str) -> str:
         found = answer.xpath(path)
     if not found or found[0] in (None, ""):
         raise Unreadable(f"there is nothing at {path}")
-    return str(found[0])
+    if not isinstance(found[0], str | int | float):
+        raise Unreadable(f"what stands at {path} is no text")
+    return str(found[0]).encode("utf-8", "replace").decode()  # JSON may have half a character
 
 
 def missing(case: Case, target: Target) -> str:
@@ -175,6 +190,7 @@ def missing(case: Case, target: Target) -> str:
         "plain": not tickets.are_used or "administrator" in target.offers,
         "tickets": tickets.are_sampled,
         "on-demand": "on-demand" in target.offers,
+        "simplified-publish": "simplified-publish" in target.offers,
         "log": "log" in target.offers,
         "many-patients": not tickets.are_used or "administrator" in target.offers,
         "national-patients": target.authority in ("", *national.AUTHORITIES),

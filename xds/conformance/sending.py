@@ -6,12 +6,16 @@ an Answer or a NoReply whose sentence can be shown: it may be slow, hang up, or 
 
 from __future__ import annotations
 
+import socket
 import ssl
+import threading
 import time
+import weakref
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import urllib3
 
@@ -74,10 +78,32 @@ class Http:
         except (OSError, ssl.SSLError) as error:
             raise XdsError(f"the certificates cannot be used: {error}") from None
         self._pool = urllib3.PoolManager(ssl_context=context, maxsize=4)
+        self._lines: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+        self._pool.pool_classes_by_scheme = _noting(self._lines)
         self._seconds = seconds
+        self._endless = f"The answer did not end within {seconds:g} s."
 
     def send(self, request: Request) -> Raw:
         """One request, one answer. Raises NoReply."""
+        # urllib3 bounds each reading from the line: who sends a letter now and then is never late for it.
+        over = threading.Event()
+        watch = threading.Timer(self._seconds, self._hang_up, (over,))
+        watch.daemon = True
+        watch.start()
+        try:
+            return self._send(request, over)
+        finally:
+            watch.cancel()
+            watch.join()  # or it would hang up on the next exchange
+
+    def _hang_up(self, over: threading.Event) -> None:
+        over.set()
+        for line in list(self._lines):
+            with suppress(OSError):  # it is closed already
+                # That of ssl would take the session from under whoever is reading.
+                socket.socket.shutdown(line, socket.SHUT_RDWR)
+
+    def _send(self, request: Request, over: threading.Event) -> Raw:
         until = time.monotonic() + self._seconds
         try:
             answer = self._pool.request(
@@ -92,7 +118,10 @@ class Http:
                 timeout=urllib3.Timeout(total=self._seconds),
             )
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            if over.is_set():
+                raise NoReply(f"There was no answer within {self._seconds:g} s.") from None
             raise NoReply(_why(error, self._seconds)) from None
+        whole = False
         try:
             body = bytearray()
             while piece := answer.read1(_PIECE, decode_content=True):
@@ -102,14 +131,53 @@ class Http:
                         f"The answer is larger than {_MOST // 1024 // 1024} MiB; the rest was not read."
                     )
                 if time.monotonic() > until:
-                    raise NoReply(f"The answer did not end within {self._seconds:g} s.")
+                    raise NoReply(self._endless)
+            if over.is_set():  # the end may be that of the line
+                raise NoReply(self._endless)
             answer.drain_conn()
+            whole = True
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            if over.is_set():
+                raise NoReply(self._endless) from None
             raise NoReply(_why(error, self._seconds, "In the middle of the answer: ")) from None
         finally:
+            if not whole:  # what is left of it would be in the way of the next answer
+                answer.close()
             answer.release_conn()
         headers = {name.lower(): text for name, text in answer.headers.items()}
         return Raw(answer.status, headers, bytes(body))
+
+
+def _noting(lines: weakref.WeakSet[socket.socket]) -> dict[str, Any]:
+    """Pools by scheme whose connections put what they read from into `lines`."""
+
+    class Noting:
+        def _new_conn(self) -> socket.socket:
+            line: socket.socket = super()._new_conn()  # type: ignore[misc]
+            lines.add(line)
+            self._bare = line.dup()  # TLS takes the line itself, and greets as long as the other side likes
+            lines.add(self._bare)
+            return line
+
+        def connect(self) -> None:
+            try:
+                super().connect()  # type: ignore[misc]
+            finally:
+                if hasattr(self, "_bare"):
+                    self._bare.close()
+            lines.add(self.sock)  # type: ignore[attr-defined]
+
+    class Plain(Noting, urllib3.connection.HTTPConnection): ...
+
+    class Secure(Noting, urllib3.connection.HTTPSConnection): ...
+
+    class PlainPool(urllib3.HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class SecurePool(urllib3.HTTPSConnectionPool):
+        ConnectionCls = Secure
+
+    return {"http": PlainPool, "https": SecurePool}
 
 
 def _why(error: Exception, seconds: float, when: str = "") -> str:
