@@ -1,7 +1,7 @@
 """The vocabulary of the cases: what a step may send and say, what it may expect, which names have a value.
 
 cases.py checks a case by these tables, messages.py writes what they name, checks.py judges;
-docs/conformance.md explains each word, and a test holds the page equal to them. Values are of IHE's tables.
+a test sees to it that each expectation has a check and is used. Values are of IHE's tables.
 """
 
 from __future__ import annotations
