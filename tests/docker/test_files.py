@@ -147,6 +147,7 @@ def test_nodes_start_when_what_they_need_is_there() -> None:
         assert said[node]["stop_grace_period"] == f"5m{Limits().seconds - 290}s"  # 300 and ten to spare
     assert (needs["migrate"], needs["bucket"]) == ({"database": healthy}, {"s3": healthy})
     assert needs["proxy"] == {"node-1": healthy, "node-2": healthy}
+    assert said["proxy"]["stop_grace_period"] == said["node-1"]["stop_grace_period"]
     # The world reaches the proxy, and only nodes reach the database and S3.
     assert [service for service, one in said.items() if one.get("ports")] == ["proxy"]
     assert set(said["proxy"]["networks"]) == {"front"}
@@ -258,6 +259,8 @@ def test_commands_of_the_page_are_of_files_and_services_that_are_there() -> None
         path = ROOT / words[3]
         said, verb, rest = compose(path.name)["services"], words[4], words[5:]
         assert verb in ("up", "run", "build", "restart", "down")
+        if verb == "build":  # without names Compose leaves out the services of profiles
+            assert any("build" in said[each] for each in rest or said if rest or "profiles" not in said[each])
         if verb != "run":
             assert {each for each in rest if not each.startswith("-")} <= said.keys()
             continue
