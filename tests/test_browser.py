@@ -11,6 +11,8 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.expected_conditions import staleness_of
+from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.blackbox import messages as m
 from tests.nodes import Node
@@ -96,6 +98,7 @@ def test_a_message_is_pasted_into_the_validator_and_judged(browser: webdriver.Ch
         assert label.text
         browser.execute_script("arguments[0].value = arguments[1]", browser.find_element(By.ID, "text"), text)
         browser.find_element(By.CSS_SELECTOR, "button[type=submit]").click()
+        WebDriverWait(browser, 60).until(staleness_of(label))  # the answer is a new page
         verdicts.append(browser.find_element(By.TAG_NAME, "main").text)
     assert "query-" not in verdicts[0]
     assert "query-" in verdicts[1]
