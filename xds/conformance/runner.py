@@ -110,9 +110,7 @@ class Runner:
                 failures.append(f"{name}: {error}")
         # A sentence quotes the answer, and that may quote the ticket.
         secrets = self.target.tickets.secrets
-        return Exchange(
-            title, request, _kept(raw), tuple(redact.without(each, secrets) for each in failures)
-        )
+        return Exchange(title, request, _kept(raw), tuple(redact.without(each, secrets) for each in failures))
 
     def _written(self, send: str, says: dict[str, Any], names: Names) -> tuple[Message, Request]:
         who = says.get("as", _WHO.get(send, "personnel"))
