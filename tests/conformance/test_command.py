@@ -268,9 +268,9 @@ def test_who_answers_without_end_is_left(what: str) -> None:
         request = Request("GET", f"http://127.0.0.1:{listener.getsockname()[1]}/")
         threading.Thread(target=trickle, daemon=True).start()
         begun = time.monotonic()
-        with pytest.raises(NoReply, match="within 0.5 s"):
+        with pytest.raises(NoReply, match=r"within 0\.5 s"):
             http.send(request)
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - begun < 60  # and not for as long as it trickles
         threading.Thread(target=answer, daemon=True).start()
         assert http.send(request).body == b"ok"
 
