@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -103,10 +104,19 @@ def serve(arguments: argparse.Namespace) -> int:
     print(f"xds {__version__}: listening on {host}:{port}", file=sys.stderr)
     if settings["patients.mllp_listen"]:
         print("xds: patient feed (MLLP) on {}:{}".format(*settings["patients.mllp_listen"]), file=sys.stderr)
+    os.register_at_fork(after_in_child=_end_when_told)
     with tempfile.TemporaryDirectory(prefix="xds-metrics-") as folder:
         os.environ[_COUNTS] = folder  # for the workers, who count together
         server.serve()
     return 0
+
+
+def _end_when_told() -> None:
+    """Until a worker has handlers of its own it would have its parent's, which only note the signal: it would
+    go on for ever, and the parent wait for it. It has answered nobody yet, and may simply end.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def migrate(arguments: argparse.Namespace) -> int:

@@ -142,3 +142,13 @@ def test_a_sender_that_does_not_repeat_knows_what_was_done(tmp_path: Path) -> No
         assert node.errors() == ""
     finally:
         node.stop()
+
+
+def test_a_node_whose_workers_are_still_starting_ends(tmp_path: Path) -> None:
+    """The first worker answers, and the others are about to: those go too."""
+    node = Node(tmp_path, node__workers=8)
+    node.start()
+    try:
+        assert told_to_end(node).wait(30) == 0
+    finally:
+        node.kill()

@@ -52,7 +52,8 @@ TRANSACTIONS: Final[Mapping[str, Sequence[tuple[str, str, str]]]] = {
     **dict.fromkeys(("ITI-41", "ITI-42", "ITI-61", "ITI-65", "ITI-80"), _IMPORT),
     **dict.fromkeys(("ITI-57", "ITI-92"), _UPDATE),
     **dict.fromkeys(("ITI-62", "ITI-86"), ((_DICOM, "110110", "D"),)),
-    **dict.fromkeys(("ITI-66", "ITI-67"), ((_REST, "rest", "E"),)),
+    # One that is read by its id is read, and not searched for.
+    **dict.fromkeys(("ITI-66", "ITI-67"), ((_REST, "rest", "E"), (_REST, "rest", "R"))),
     "ITI-68": ((_REST, "rest", "R"),),
     "ITI-81": ((_DICOM, "110101", "R"),),
     **dict.fromkeys(("ITI-105", "ITI-106"), ((_REST, "rest", "C"),)),
