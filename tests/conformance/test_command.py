@@ -41,12 +41,30 @@ def test_all_passed_is_0_and_the_reports_say_the_same(
     assert main(["conformance", "--target", node.url, *chosen, *options]) == 0
     told = capsys.readouterr()
     assert re.search(r"^28 passed, 0 failed, 0 skipped$", told.out, re.M)
-    assert told.err == ""  # no progress where there is no terminal
+    # No progress, where there is no terminal.
+    assert re.findall(r"nothing is at .*/xca/(\w+)", told.err) == ["initiating", "responding"]
+    assert len(told.err.splitlines()) == 2
     found = json.loads(files["json"].read_text())
     assert found["numbers"] == {"passed": 28, "failed": 0, "skipped": 0}
     junit = etree.fromstring(files["junit"].read_bytes())
     assert (junit[0].get("tests"), junit[0].get("failures"), len(junit[0])) == ("28", "0", 28)
     assert _cases(files["html"].read_text()) == {each["id"]: "passed" for each in found["results"]}
+
+
+def test_the_node_of_the_readme_passes_every_case_that_concerns_it(
+    new_node: Callable[..., Node], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With tickets and without a community of its own: what it has is checked, the gateways are skipped."""
+    service = TicketService(tmp_path)
+    node = new_node(access__ticket="required", patients__source="national", trust=service.trust)
+    files = ["--json", str(tmp_path / "report.json")]
+    assert main(["conformance", "--target", node.url, "--keys", str(tmp_path), *files]) == 0
+    assert capsys.readouterr().err.count("nothing is at ") == 2
+    found = json.loads((tmp_path / "report.json").read_text())
+    assert found["numbers"]["failed"] == 0
+    assert found["numbers"]["passed"] > 150
+    skipped = {each["reason"] for each in found["results"] if each["outcome"] == "skipped"}
+    assert any("no address of initiating" in each for each in skipped)
 
 
 def test_some_failed_is_1(node: Node, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -98,6 +98,7 @@ def _target(arguments: argparse.Namespace) -> Target:
     home = arguments.home
     return Target(
         addresses=found,
+        supposed=frozenset(name for name in found if not getattr(arguments, name)),
         tickets=Tickets(arguments.keys, arguments.ticket, arguments.token),
         home=f"urn:oid:{home.removeprefix('urn:oid:')}" if home else "",
         repository=arguments.repository_id or "",
@@ -111,7 +112,7 @@ def _target(arguments: argparse.Namespace) -> Target:
 def _run(arguments: argparse.Namespace, cases: Sequence[Case], target: Target) -> int:
     from xds.conformance import report, results
     from xds.conformance.redact import url
-    from xds.conformance.runner import Outcome, Runner, find_out
+    from xds.conformance.runner import Outcome, Runner, find_out, leave_out
     from xds.conformance.sending import Http
 
     try:
@@ -125,6 +126,7 @@ def _run(arguments: argparse.Namespace, cases: Sequence[Case], target: Target) -
         return _wrong(str(error))
     begun = datetime.now(UTC)
     runner = Runner(sender, target)
+    remarks = leave_out(runner)
     found: list[Result] = []
     first = [each for each in cases if each.id.startswith("ticket-")]
     terminal = sys.stderr.isatty()
@@ -132,7 +134,7 @@ def _run(arguments: argparse.Namespace, cases: Sequence[Case], target: Target) -
     for result in runner.run(first):
         found.append(result)
         _tell(result, len(found), len(cases), terminal)
-    remarks = find_out(runner) if len(first) < len(cases) else []
+    remarks += find_out(runner) if len(first) < len(cases) else []
     for each in remarks:
         print(f"xds: {each}", file=sys.stderr)
     for result in runner.run(cases[len(first) :]):

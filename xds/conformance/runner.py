@@ -198,6 +198,26 @@ def missing(case: Case, target: Target) -> str:
     return ""
 
 
+def leave_out(runner: Runner) -> list[str]:
+    """Forget the addresses that were only supposed and that nothing is at; a sentence about each.
+
+    A node need not have every actor. What its tester names is there, or its cases fail.
+    """
+    target, told = runner.target, []
+    for name in sorted(target.supposed):
+        url = target.addresses[name]
+        try:
+            status = runner.sender.send(
+                Request("GET", url + ("/metadata" if name == "fhir" else "?wsdl"))
+            ).status
+        except NoReply:
+            continue
+        if status == 404:
+            told.append(f"nothing is at {redact.url(url)}: cases of it are skipped, or give --{name}")
+            target.addresses = {key: each for key, each in target.addresses.items() if key != name}
+    return told
+
+
 def find_out(runner: Runner) -> list[str]:
     """Fill in what the target's tester did not say, by asking; sentences about what could not be found."""
     target, told = runner.target, []

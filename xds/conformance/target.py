@@ -112,8 +112,9 @@ def _text(path: Path | None) -> str:
 class Target:
     """What is known of the endpoint.
 
-    `addresses` has an URL for each actor that is there (keys of words.PATHS); `home` and `repository` may be
-    found out later. `patients` are those to use, in place of new ones.
+    `addresses` has an URL for each actor that is there (keys of words.PATHS), of which some may only be
+    `supposed`; `home` and `repository` may be found out later. `patients` are those to use, in place of new
+    ones.
     """
 
     addresses: Mapping[str, str]
@@ -125,6 +126,7 @@ class Target:
     offers: frozenset[str] = frozenset()
     #: Whether every new patient is announced by ITI-44 first.
     feed: bool = False
+    supposed: frozenset[str] = frozenset()
 
 
 def addresses(base: str, given: Mapping[str, str]) -> dict[str, str]:
