@@ -15,15 +15,7 @@ import urllib3
 from tests.blackbox import messages as m
 from tests.blackbox.wire import SUCCESS, send
 from tests.collector import Collector, Span, collector
-from tests.gateway.region import (
-    HOME,
-    HOMES,
-    INITIATING,
-    RESPONDING,
-    Region,
-    community,
-    urn,
-)
+from tests.gateway.region import HOME, HOMES, INITIATING, RESPONDING, Region, community, urn
 from tests.nodes import Node, free_port
 from xds.demo.tickets import TicketService
 

@@ -40,15 +40,7 @@ from xds.config import (
     unsafe_communities,
     unsafe_issuers,
 )
-from xds.errors import (
-    Code,
-    Denied,
-    Fault,
-    FaultCode,
-    RegistryError,
-    RegistryFailure,
-    SettingsError,
-)
+from xds.errors import Code, Denied, Fault, FaultCode, RegistryError, RegistryFailure, SettingsError
 from xds.fhir import privacy as privacy_push
 from xds.fhir import smart
 from xds.fhir.cursor import Cursors
@@ -585,9 +577,7 @@ def _public_url(settings: Settings) -> str:
 def _tracing(settings: Settings) -> Tracing | None:
     if not settings["otel.endpoint"]:
         return None
-    from xds.tracing import (
-        Tracing,  # and its libraries, which are heavy and need not be installed
-    )
+    from xds.tracing import Tracing  # and its libraries, which are heavy and need not be installed
 
     return Tracing(settings["otel.endpoint"], settings["node.name"], settings["otel.percent"])
 

@@ -14,13 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import falcon
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Histogram,
-    generate_latest,
-    multiprocess,
-)
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest, multiprocess
 
 #: Where the workers of a node write what they count; `xds serve` sets it.
 FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"

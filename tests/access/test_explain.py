@@ -38,14 +38,7 @@ from tests.metadata import samples as s
 from tests.registry.updates import SET, message, send, status
 from xds.access import decision, explain, privacy
 from xds.access.decision import Reason
-from xds.access.explain import (
-    CRITERIA,
-    RELATIONS,
-    STATES,
-    Disagreement,
-    Explanation,
-    words_for,
-)
+from xds.access.explain import CRITERIA, RELATIONS, STATES, Disagreement, Explanation, words_for
 from xds.access.policy import Action
 from xds.access.rule_table import Relation, Rule, Situation, national_rules
 from xds.errors import RegistryFailure

@@ -17,17 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tests.audit import vocabulary as v
-from tests.audit.reading import (
-    Check,
-    Node,
-    agents_of,
-    code,
-    found,
-    nodes,
-    numbered,
-    text,
-    texts,
-)
+from tests.audit.reading import Check, Node, agents_of, code, found, nodes, numbered, text, texts
 
 
 @dataclass(frozen=True, slots=True)

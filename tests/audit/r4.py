@@ -18,17 +18,7 @@ from typing import Any
 
 import jsonschema_rs
 
-from tests.audit.reading import (
-    Check,
-    Node,
-    behind,
-    contained,
-    everywhere,
-    nodes,
-    numbered,
-    text,
-    texts,
-)
+from tests.audit.reading import Check, Node, behind, contained, everywhere, nodes, numbered, text, texts
 
 SCHEMA = Path(__file__).with_name("r4.schema.json")
 

@@ -21,14 +21,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from sqlalchemy import delete, func, select
 
 from tests.audit import receiving
-from tests.audit.receiving import (
-    PACE,
-    Play,
-    Repository,
-    Request,
-    repository,
-    syslog_repository,
-)
+from tests.audit.receiving import PACE, Play, Repository, Request, repository, syslog_repository
 from tests.audit.trails import NODE
 from tests.test_tls import Authority
 from xds.audit import lease

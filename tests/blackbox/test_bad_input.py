@@ -20,27 +20,9 @@ from lxml import etree
 
 from tests.blackbox import bad, bad_registry
 from tests.blackbox import messages as m
-from tests.blackbox.bad import (
-    LIMITS,
-    NODES,
-    Case,
-    Fault,
-    Http,
-    NotAccepted,
-    Partial,
-    Refused,
-)
+from tests.blackbox.bad import LIMITS, NODES, Case, Fault, Http, NotAccepted, Partial, Refused
 from tests.blackbox.state import TABLES, beneath, counts, published, rows, staged
-from tests.blackbox.wire import (
-    FAILURE,
-    PARTIAL,
-    SEVERITY,
-    SOAP12,
-    SUCCESS,
-    WSA,
-    Reply,
-    send,
-)
+from tests.blackbox.wire import FAILURE, PARTIAL, SEVERITY, SOAP12, SUCCESS, WSA, Reply, send
 from tests.nodes import Node
 from xds.errors import Code
 

@@ -11,14 +11,7 @@ import pytest
 from tests.client import peer as peers
 from tests.client.documents import SOURCE_ID, document, new_patient
 from tests.client.peer import FAILURE, PARTIAL, SUCCESS, Peer
-from xds.client import (
-    Client,
-    ClientError,
-    DocumentAddress,
-    IncompleteFetch,
-    PreparedSubmission,
-    build,
-)
+from xds.client import Client, ClientError, DocumentAddress, IncompleteFetch, PreparedSubmission, build
 
 REPOSITORY = "1.2.3"
 #: "abc" in base64.

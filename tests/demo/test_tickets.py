@@ -15,15 +15,7 @@ from lxml import etree
 
 from tests.client.documents import new_number
 from xds.demo.keys import AUDIENCE, issuer
-from xds.demo.tickets import (
-    CLINICIAN,
-    GUARDIAN,
-    HPR,
-    PATIENT,
-    SAMPLES,
-    TicketRefused,
-    TicketService,
-)
+from xds.demo.tickets import CLINICIAN, GUARDIAN, HPR, PATIENT, SAMPLES, TicketRefused, TicketService
 from xds.metadata.national import with_control_digits
 from xds.security import attributes, claims, proof, saml, tokens
 from xds.security.caller import Caller, CallerKind

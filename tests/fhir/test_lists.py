@@ -13,17 +13,7 @@ import pytest
 from tests.blackbox import messages as m
 from tests.blackbox.wire import SUCCESS, send
 from tests.conftest import nodes
-from tests.fhir.shelf import (
-    Entry,
-    Got,
-    ask,
-    file,
-    ids,
-    number_of,
-    post,
-    search,
-    somebody,
-)
+from tests.fhir.shelf import Entry, Got, ask, file, ids, number_of, post, search, somebody
 from tests.nodes import Node
 
 MHD = "https://profiles.ihe.net/ITI/MHD"

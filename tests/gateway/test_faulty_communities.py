@@ -27,19 +27,7 @@ import urllib3
 
 from tests.blackbox import messages as m
 from tests.blackbox.state import staged
-from tests.blackbox.wire import (
-    FAILURE,
-    PARTIAL,
-    QUERY,
-    RIM,
-    RS,
-    SEVERITY,
-    SOAP12,
-    SUCCESS,
-    WSA,
-    XDS,
-    Reply,
-)
+from tests.blackbox.wire import FAILURE, PARTIAL, QUERY, RIM, RS, SEVERITY, SOAP12, SUCCESS, WSA, XDS, Reply
 from tests.gateway.peers import Peer, content, document_id
 from tests.gateway.region import (
     HOME,

@@ -16,17 +16,7 @@ from tests.access.test_every_path import POLICY
 from tests.blackbox import messages as m
 from tests.blackbox.messages import Document
 from tests.blackbox.state import counts
-from tests.blackbox.wire import (
-    FAILURE,
-    NS,
-    RIM,
-    RS,
-    SOAP11,
-    SUCCESS,
-    Reply,
-    Request,
-    send,
-)
+from tests.blackbox.wire import FAILURE, NS, RIM, RS, SOAP11, SUCCESS, Reply, Request, send
 from tests.nodes import Node
 from xds.demo.tickets import TicketService
 from xds.security.denials import WSSE

@@ -20,16 +20,7 @@ from tests.blackbox.state import staged
 from tests.blackbox.test_documents import MB, ROOM, Memory, Pattern, _put_in
 from tests.blackbox.wire import SUCCESS, element
 from tests.gateway.peers import Peer, document_id, pattern_sha1
-from tests.gateway.region import (
-    HOME,
-    HOMES,
-    INITIATING,
-    RESPONDING,
-    community,
-    repository,
-    retrieve,
-    urn,
-)
+from tests.gateway.region import HOME, HOMES, INITIATING, RESPONDING, community, repository, retrieve, urn
 from tests.nodes import Node
 
 LARGE = 200 * MB

@@ -10,14 +10,7 @@ import pytest
 
 from xds.errors import SettingsError
 from xds.metadata import codesystems
-from xds.metadata.codesystems import (
-    LANGUAGES,
-    WITHOUT_TABLE,
-    CodeSystem,
-    Concept,
-    built_in,
-    load,
-)
+from xds.metadata.codesystems import LANGUAGES, WITHOUT_TABLE, CodeSystem, Concept, built_in, load
 
 ROOT = Path(__file__).parents[2]
 TABLES = ROOT / "codesystems"

@@ -10,17 +10,7 @@ from hypothesis import strategies as st
 
 from xds.errors import DataTypeError
 from xds.metadata import datatypes
-from xds.metadata.datatypes import (
-    CHECKS,
-    CX,
-    HD,
-    XCN,
-    XON,
-    XTN,
-    CXi,
-    PidField,
-    Recipient,
-)
+from xds.metadata.datatypes import CHECKS, CX, HD, XCN, XON, XTN, CXi, PidField, Recipient
 
 ACCEPTED = {
     "CX": [

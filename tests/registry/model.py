@@ -14,13 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from xds.metadata import names
-from xds.metadata.model import (
-    Association,
-    DocumentEntry,
-    Folder,
-    Submission,
-    SubmissionSet,
-)
+from xds.metadata.model import Association, DocumentEntry, Folder, Submission, SubmissionSet
 
 Entry = DocumentEntry | SubmissionSet | Folder | Association
 #: A query's parameters without the $: for each Slot of the name the values in it.

@@ -20,14 +20,7 @@ from xds.metadata import attributes, names
 from xds.metadata.datatypes import XCN, XON
 from xds.metadata.ebrim import read_object
 from xds.metadata.entries import document_entry, registry_object
-from xds.metadata.model import (
-    Author,
-    Code,
-    DocumentEntry,
-    LocalizedString,
-    RegistryObject,
-    Slot,
-)
+from xds.metadata.model import Author, Code, DocumentEntry, LocalizedString, RegistryObject, Slot
 from xds.registry import elements
 from xds.registry.masking import MASK, NotMaskable, mask
 from xds.store import schema

@@ -17,12 +17,7 @@ from xds.metadata import names
 from xds.metadata.model import RegistryObject
 from xds.registry import patients
 from xds.registry.parting import Parted
-from xds.registry.queries import (
-    find_documents,
-    get_all,
-    get_associations,
-    get_folder_and_contents,
-)
+from xds.registry.queries import find_documents, get_all, get_associations, get_folder_and_contents
 from xds.registry.registry import Options
 from xds.store.database import Database
 

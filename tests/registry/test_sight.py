@@ -14,17 +14,7 @@ from sqlalchemy import ColumnElement, Integer, bindparam, cast, null, select
 
 from tests.metadata import samples as s
 from tests.registry.conftest import Desk
-from tests.registry.updates import (
-    document,
-    filed,
-    folder,
-    member,
-    message,
-    register,
-    rows,
-    send,
-    uuid,
-)
+from tests.registry.updates import document, filed, folder, member, message, register, rows, send, uuid
 from xds.registry import patients
 from xds.registry.queries import get_associations, get_submission_set_and_contents
 from xds.registry.sight import Sight, open_among, strictest

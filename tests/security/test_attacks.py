@@ -25,17 +25,7 @@ from lxml import etree
 
 from tests.blackbox import messages as m
 from tests.nodes import Node
-from tests.security.assertions import (
-    AUDIENCE,
-    ID,
-    ISSUER,
-    NOW,
-    assertion,
-    at,
-    certificate,
-    rsa_key,
-    sign,
-)
+from tests.security.assertions import AUDIENCE, ID, ISSUER, NOW, assertion, at, certificate, rsa_key, sign
 from tests.security.assertions import trust as trust_of
 from xds.client.ticket import security_header
 from xds.demo.keys import TicketRefused

@@ -11,16 +11,7 @@ from tests.blackbox import messages as m
 from tests.blackbox.wire import FAILURE, SOAP11, SOAP12, SUCCESS, Reply, Request, send
 from tests.metadata import samples as s
 from tests.nodes import Node
-from tests.registry.updates import (
-    SET,
-    document,
-    folder,
-    member,
-    message,
-    status,
-    submitted,
-    uuid,
-)
+from tests.registry.updates import SET, document, folder, member, message, status, submitted, uuid
 from xds.metadata import names
 from xds.metadata.model import RegistryObject
 

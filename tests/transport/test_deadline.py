@@ -21,16 +21,7 @@ import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from tests.test_tls import Authority
-from tests.transport.hostile import (
-    XOP_TYPE,
-    Connection,
-    Dripping,
-    Peer,
-    Serve,
-    answering,
-    envelope,
-    http,
-)
+from tests.transport.hostile import XOP_TYPE, Connection, Dripping, Peer, Serve, answering, envelope, http
 from xds.transport.client import NoAnswer, SoapClient, Trouble
 from xds.transport.dial import Clock
 from xds.transport.limits import Limits

@@ -10,16 +10,7 @@ import falcon.testing
 import pytest
 
 from tests.transport import node as test_node
-from tests.transport.messages import (
-    AXIS2,
-    CXF,
-    STACKS,
-    WSA,
-    ZEEP,
-    envelope,
-    include,
-    xop,
-)
+from tests.transport.messages import AXIS2, CXF, STACKS, WSA, ZEEP, envelope, include, xop
 from xds.errors import Fault
 from xds.transport import xml
 from xds.transport.limits import Limits

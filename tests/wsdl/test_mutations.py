@@ -10,15 +10,7 @@ from hypothesis import strategies as st
 
 from tests.fuzzing import examples
 
-from .schemas import (
-    BODIES,
-    NAMESPACES,
-    OURS,
-    PUBLISHED,
-    body,
-    left_out,
-    needs_published,
-)
+from .schemas import BODIES, NAMESPACES, OURS, PUBLISHED, body, left_out, needs_published
 
 TREES = {name: body(name) for name in BODIES}
 NODES = [node for tree in TREES.values() for node in tree.iter()]

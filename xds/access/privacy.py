@@ -16,11 +16,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from xds.errors import Code, DataTypeError, RegistryError, RegistryFailure
-from xds.metadata.identifiers import (
-    authority_of_patient,
-    hpr_number,
-    is_organisation_number,
-)
+from xds.metadata.identifiers import authority_of_patient, hpr_number, is_organisation_number
 from xds.metadata.rules import Rule
 from xds.registry import patients
 from xds.registry.owners import pids_of

@@ -10,16 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import (
-    ColumnElement,
-    Integer,
-    and_,
-    bindparam,
-    exists,
-    false,
-    literal_column,
-    or_,
-)
+from sqlalchemy import ColumnElement, Integer, and_, bindparam, exists, false, literal_column, or_
 
 from xds.access.decision import Decision
 from xds.registry import facets

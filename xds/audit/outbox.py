@@ -12,19 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import zstandard
-from sqlalchemy import (
-    Connection,
-    Select,
-    and_,
-    bindparam,
-    delete,
-    func,
-    literal,
-    or_,
-    select,
-    tuple_,
-    update,
-)
+from sqlalchemy import Connection, Select, and_, bindparam, delete, func, literal, or_, select, tuple_, update
 
 from xds.audit.event import id_of, recorded_of, whole
 from xds.audit.receivers import Event

@@ -15,16 +15,7 @@ from functools import partial
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import (
-    Connection,
-    Executable,
-    bindparam,
-    func,
-    insert,
-    literal_column,
-    select,
-    update,
-)
+from sqlalchemy import Connection, Executable, bindparam, func, insert, literal_column, select, update
 from sqlalchemy.exc import OperationalError
 
 from xds.audit.event import Entry

@@ -12,14 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from xds.errors import DataTypeError
-from xds.metadata.codesystems import (
-    NATIONAL,
-    CodeSystem,
-    CodeTables,
-    Concept,
-    read_system,
-    with_names,
-)
+from xds.metadata.codesystems import NATIONAL, CodeSystem, CodeTables, Concept, read_system, with_names
 from xds.metadata.datatypes import check_oid
 
 #: System with levels -> ending of a code -> what the codes of that level are for. Neither FinnKode nor FHIR

@@ -20,17 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from sqlalchemy import (
-    Connection,
-    Integer,
-    Table,
-    delete,
-    func,
-    insert,
-    select,
-    text,
-    tuple_,
-)
+from sqlalchemy import Connection, Integer, Table, delete, func, insert, select, text, tuple_
 
 from xds.config import Settings, load
 from xds.errors import XdsError

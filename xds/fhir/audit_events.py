@@ -16,17 +16,7 @@ from xds.access.gate import Access
 from xds.access.policy import Action
 from xds.audit.event import instant, person_of
 from xds.audit.facts import Deed, Query, Subject, for_each_patient
-from xds.audit.search import (
-    Event,
-    Found,
-    Page,
-    Scope,
-    Search,
-    Unusable,
-    find,
-    is_known,
-    read,
-)
+from xds.audit.search import Event, Found, Page, Scope, Search, Unusable, find, is_known, read
 from xds.audit.store import newest
 from xds.audit.trail import Trail
 from xds.audit.views import Documents, View, named, shown

@@ -20,13 +20,7 @@ from xds.access.policy import Action
 from xds.audit.trail import Trail
 from xds.errors import RegistryError
 from xds.fhir import bundles, document_references
-from xds.fhir.document_references import (
-    about_one,
-    by_id,
-    checked_id,
-    named_patient,
-    not_there,
-)
+from xds.fhir.document_references import about_one, by_id, checked_id, named_patient, not_there
 from xds.fhir.interaction import Answer, Interaction, Request
 from xds.fhir.mapping import resource_id
 from xds.fhir.negotiation import Form, accepted, form_of, unaccepted

@@ -16,16 +16,7 @@ from xds.errors import DataTypeError
 from xds.fhir import datatypes as dt
 from xds.fhir.datatypes import Json, extensions
 from xds.metadata import names, national
-from xds.metadata.datatypes import (
-    XCN,
-    XON,
-    XTN,
-    PidField,
-    Recipient,
-    bare_oid,
-    escape,
-    unescape,
-)
+from xds.metadata.datatypes import XCN, XON, XTN, PidField, Recipient, bare_oid, escape, unescape
 from xds.metadata.model import Author, Code, DocumentEntry, Folder, Slot, SubmissionSet
 from xds.registry.masking import MASK
 

@@ -30,13 +30,7 @@ from xds.fhir.r4.validation import problems
 from xds.fhir.rules import broken
 from xds.metadata import names
 from xds.metadata.entries import Entry, registry_object
-from xds.metadata.model import (
-    Association,
-    DocumentEntry,
-    Folder,
-    RegistryObject,
-    SubmissionSet,
-)
+from xds.metadata.model import Association, DocumentEntry, Folder, RegistryObject, SubmissionSet
 from xds.metadata.validation import check
 from xds.registry.search import Search, Term
 from xds.registry.view import Visibility

@@ -16,14 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 from xds.errors import ClientError, RegistryError
-from xds.gateway.answers import (
-    Handed,
-    Listed,
-    TooMany,
-    Unreadable,
-    read_handed,
-    read_listed,
-)
+from xds.gateway.answers import Handed, Listed, TooMany, Unreadable, read_handed, read_listed
 from xds.gateway.awaited import AwaitedReplies, Unrecorded
 from xds.gateway.breaker import Breaker, Leave, State
 from xds.gateway.communities import Community

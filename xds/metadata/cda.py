@@ -17,12 +17,7 @@ from lxml import etree
 from xds.errors import DataTypeError, Fault, XdsError
 from xds.metadata import cda_people, hl7v3
 from xds.metadata.cda_notes import VALUE_LENGTH, Finding, Notes, holds
-from xds.metadata.code_rules import (
-    DOCUMENT_TYPES,
-    HL7_CONFIDENTIALITY,
-    IHE_FORMATS,
-    systems_of,
-)
+from xds.metadata.code_rules import DOCUMENT_TYPES, HL7_CONFIDENTIALITY, IHE_FORMATS, systems_of
 from xds.metadata.codesystems import NATIONAL, CodeTables, built_in
 from xds.metadata.datatypes import HD, CXi, check_identifier, check_language, dtm_low
 from xds.metadata.hl7v3 import attribute, elements, first, tag, text

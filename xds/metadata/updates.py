@@ -17,13 +17,7 @@ from xds.metadata import attributes, names, rules, validation
 from xds.metadata.attributes import Table, slot_values, table_of
 from xds.metadata.code_rules import CodeRules
 from xds.metadata.ebrim import adopt_siblings, is_uuid
-from xds.metadata.model import (
-    Association,
-    DocumentEntry,
-    Folder,
-    RegistryObject,
-    Submission,
-)
+from xds.metadata.model import Association, DocumentEntry, Folder, RegistryObject, Submission
 from xds.metadata.update_rules import RULES
 
 UpdateTransaction = Literal["ITI-57", "ITI-92"]

@@ -31,13 +31,7 @@ from sqlalchemy import (
 
 from xds.store import schema
 from xds.store.keys import uuid_bytes
-from xds.store.schema import (
-    association,
-    document_entry,
-    folder,
-    patient,
-    submission_set,
-)
+from xds.store.schema import association, document_entry, folder, patient, submission_set
 
 
 class Kind(NamedTuple):

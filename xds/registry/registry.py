@@ -29,15 +29,7 @@ from xds.registry.register import register
 from xds.registry.remove import going_with, is_registered, remove
 from xds.registry.rows import LISTED
 from xds.registry.rules import broken
-from xds.registry.search import (
-    KEY,
-    LOGICAL,
-    MOST_LINKS,
-    VERSION,
-    Link,
-    Search,
-    Searches,
-)
+from xds.registry.search import KEY, LOGICAL, MOST_LINKS, VERSION, Link, Search, Searches
 from xds.registry.sight import Sight, documents_by_key, strictest
 from xds.registry.update import prepare_update, update
 from xds.registry.view import Visibility

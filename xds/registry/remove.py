@@ -38,13 +38,7 @@ from xds.registry.sight import open_among
 from xds.registry.storing import give_up_uuids
 from xds.registry.view import Visibility
 from xds.store.keys import unique_id_key, uuid_urn
-from xds.store.schema import (
-    association,
-    document_entry,
-    listed_code,
-    submission_set,
-    uid_claim,
-)
+from xds.store.schema import association, document_entry, listed_code, submission_set, uid_claim
 
 #: Without these its source would no longer say what it was made from. A replacement or addendum stands alone.
 _NEEDED_BY_SOURCE: Final = {

@@ -43,14 +43,7 @@ from xds.store import schema
 from xds.store.codes import SOURCE, Codes, Word
 from xds.store.database import Compiled, Database
 from xds.store.keys import unique_id_key
-from xds.store.schema import (
-    association,
-    code,
-    document_entry,
-    folder,
-    patient,
-    submission_set,
-)
+from xds.store.schema import association, code, document_entry, folder, patient, submission_set
 
 #: The key of a row, which grows with the time of its registration; behind it logical_uuid and version.
 KEY: Final = 7

@@ -15,15 +15,7 @@ from sqlalchemy import Connection
 from xds.metadata.model import Association, DocumentEntry, Folder
 from xds.metadata.updates import NewVersion, Update
 from xds.registry import patients
-from xds.registry.objects import (
-    KINDS,
-    VERSIONED,
-    ends_of,
-    fetch,
-    latest_versions,
-    locate,
-    looking_at,
-)
+from xds.registry.objects import KINDS, VERSIONED, ends_of, fetch, latest_versions, locate, looking_at
 from xds.registry.prepare import Claim, Prepared, Row
 from xds.store import schema
 from xds.store.keys import uuid_bytes

@@ -20,13 +20,7 @@ from cryptography.x509 import Certificate
 
 from xds.errors import SettingsError
 from xds.security.fetch import check_url
-from xds.security.keys import (
-    read_certificates,
-    read_jwks,
-    read_metadata,
-    read_revoked,
-    read_roots,
-)
+from xds.security.keys import read_certificates, read_jwks, read_metadata, read_revoked, read_roots
 from xds.security.trust import Confirmation, Issuer, Key, TicketKind
 
 #: What tells one version of a file from the next: modification time in ns, size, inode; None: not there.

@@ -20,16 +20,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import (
-    URL,
-    BindParameter,
-    Connection,
-    Engine,
-    Executable,
-    UpdateBase,
-    make_url,
-    text,
-)
+from sqlalchemy import URL, BindParameter, Connection, Engine, Executable, UpdateBase, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 

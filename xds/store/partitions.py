@@ -13,14 +13,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Table, select, text
 
 from xds.errors import SettingsError
-from xds.store.schema import (
-    association,
-    document_entry,
-    entry_claim,
-    folder,
-    submission_set,
-    uid_claim,
-)
+from xds.store.schema import association, document_entry, entry_claim, folder, submission_set, uid_claim
 
 #: What is divided, by which column: a patient's objects lie together, and claims are looked up by their key.
 DIVIDED: Final[tuple[tuple[Table, str], ...]] = (

@@ -13,22 +13,9 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from typing import Any, Final
 
 import psycopg
-from sqlalchemy import (
-    URL,
-    Connection,
-    Engine,
-    ExceptionContext,
-    create_engine,
-    event,
-    text,
-)
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, text
 from sqlalchemy.dialects.postgresql.psycopg import PGCompiler_psycopg
-from sqlalchemy.exc import (
-    IntegrityError,
-    InvalidatePoolError,
-    OperationalError,
-    ProgrammingError,
-)
+from sqlalchemy.exc import IntegrityError, InvalidatePoolError, OperationalError, ProgrammingError
 
 from xds.errors import SettingsError
 from xds.store.trouble import DatabaseBusy

@@ -17,13 +17,7 @@ from sqlalchemy import Connection
 from xds.errors import RegistryFailure
 from xds.metadata import entries, names
 from xds.metadata.ebrim import new_id, read_object_list
-from xds.metadata.model import (
-    Association,
-    DocumentEntry,
-    Slot,
-    Submission,
-    SubmissionSet,
-)
+from xds.metadata.model import Association, DocumentEntry, Slot, Submission, SubmissionSet
 from xds.metadata.validation import check, submission
 from xds.registry import patients, snapshots
 from xds.registry.queries import get_documents
