@@ -105,6 +105,8 @@ def serve(arguments: argparse.Namespace) -> int:
     if settings["patients.mllp_listen"]:
         print("xds: patient feed (MLLP) on {}:{}".format(*settings["patients.mllp_listen"]), file=sys.stderr)
     os.register_at_fork(after_in_child=_end_when_told)
+    # Until the server has handlers of its own: the folder goes whenever the end comes.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     with tempfile.TemporaryDirectory(prefix="xds-metrics-") as folder:
         os.environ[_COUNTS] = folder  # for the workers, who count together
         server.serve()

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import http.client
 import os
+import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.blackbox import messages as m
 from tests.blackbox.state import staged
@@ -152,3 +155,26 @@ def test_a_node_whose_workers_are_still_starting_ends(tmp_path: Path) -> None:
         assert told_to_end(node).wait(30) == 0
     finally:
         node.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_node_that_is_told_to_end_at_once_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    """Told when its folder of counts has just been made, before the server can be told: the folder goes."""
+    node = Node(tmp_path / "node")
+    (tmp_path / "node").mkdir()
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    with subprocess.Popen(
+        [sys.executable, "-m", "xds.cli", "serve"],
+        env=node.environment | {"TMPDIR": str(temporary)},
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+    ) as process:
+        deadline = time.monotonic() + 60
+        while not list(temporary.glob("xds-metrics-*")):
+            assert time.monotonic() < deadline
+        process.send_signal(number)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode in (0, 128 + number)
+    assert b"Traceback" not in told
+    assert list(temporary.iterdir()) == []
