@@ -16,7 +16,8 @@ from tests.blackbox import messages as m
 from tests.blackbox.wire import SUCCESS, send
 from tests.collector import Collector, Span, collector
 from tests.gateway.region import HOME, HOMES, INITIATING, RESPONDING, Region, community, urn
-from tests.nodes import Node, free_port
+from tests.nodes import Node
+from tests.ports import free_port
 from xds.demo.tickets import TicketService
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"

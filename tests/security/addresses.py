@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 import threading
 import time
@@ -10,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.ports import free_port
 
 
 class Address:
@@ -66,6 +67,4 @@ def serving(answer: bytes = b"", tls: ssl.SSLContext | None = None) -> Iterator[
 
 def unused_url() -> str:
     """An address where nobody answers."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{free.getsockname()[1]}/keys"
+    return f"http://127.0.0.1:{free_port()}/keys"

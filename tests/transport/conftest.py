@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 import urllib3
 
+from tests.ports import free_port
 from tests.transport.node import Node
 from xds.transport.staged import StagingFolder
 
@@ -29,9 +29,7 @@ def staging(tmp_path: Path) -> StagingFolder:
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """Granian with the test application; ended by its process id."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     folder = tmp_path_factory.mktemp("node")
     log = folder / "log"
     environment = os.environ | {

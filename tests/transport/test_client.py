@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from tests.ports import free_port
 from tests.test_tls import Authority
 from tests.transport.hostile import (
     WSA,
@@ -354,9 +355,7 @@ def test_a_closed_client_leaves_nothing_open(soap: SoapClient, ask: Ask) -> None
 
 def test_nobody_listens(ask: Ask) -> None:
     """Or there is no such host."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{free.getsockname()[1]}/"
+    url = f"http://127.0.0.1:{free_port()}/"
     assert kind_of(ask, url, match="could not be reached: check") is Trouble.UNREACHED
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
 from tests.transport.messages import AXIS2, DOCUMENT, ZEEP, envelope
 from tests.transport.node import Node, attachment
 from xds.errors import ClientError
@@ -237,9 +238,7 @@ def test_an_address_that_is_no_soap_endpoint_is_named(
 
 def test_a_node_that_is_not_there_is_named(soap: SoapClient, staging: StagingFolder) -> None:
     """Nothing listens."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{free.getsockname()[1]}/"
+    url = f"http://127.0.0.1:{free_port()}/"
     with pytest.raises(ClientError, match="could not be reached"):
         soap.call(url, "urn:a", (b"<a/>",), False, b"", LIMITS, staging)
 
