@@ -68,7 +68,7 @@ def settings(folder: Path, given: Mapping[str, object]) -> dict[str, object]:
         made["store__database"] = postgres.new_database() if GROWN else f"sqlite:///{folder / 'xds.db'}"
     if "store__documents" not in given:
         if GROWN:
-            made |= _in_s3(folder)
+            made |= in_s3(folder)
         else:
             made["store__documents"] = f"file://{folder / 'documents'}"
     return made
@@ -83,7 +83,8 @@ def beneath(environment: Mapping[str, str], documents: Path) -> Beneath:
     return InBucket(Server(environment["XDS_S3__ENDPOINT"]).client(), bucket, f"{prefix}/documents/")
 
 
-def _in_s3(folder: Path) -> dict[str, object]:
+def in_s3(folder: Path) -> dict[str, object]:
+    """The settings of a node with its documents in S3, in a place of its own."""
     server = Server(ceph.endpoint())
     return {
         "store__documents": f"s3://{_bucket(server)}/{next(_numbers)}",
