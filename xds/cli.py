@@ -35,6 +35,7 @@ from xds.config import (
     check_to_serve,
     document_store,
     load,
+    reference,
 )
 from xds.conformance import commands as conformance_commands
 from xds.demo import commands as ticket_commands
@@ -148,6 +149,9 @@ def _plan(database: Database) -> int:
 
 def check(arguments: argparse.Namespace) -> int:
     """Say whether the node could start: settings, database, document store."""
+    if arguments.settings:
+        print(reference())
+        return 0
     settings, _ = _settings(arguments)
     check_to_serve(settings)
     print("settings   in order")
@@ -448,7 +452,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NUMBER",
         help="divide the tables of an empty PostgreSQL database by patient (docs/operations.md)",
     )
-    node_command("check", check, "Say whether the node could start, and what is in the way.")
+    checking = node_command("check", check, "Say whether the node could start, and what is in the way.")
+    checking.add_argument(
+        "--settings",
+        action="store_true",
+        help="only list all settings there are, as a table (docs/settings.md)",
+    )
     command = node_command("sweep", sweep, "Remove bytes that were received and never registered.")
     command.add_argument(
         "--grace-hours",

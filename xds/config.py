@@ -2,8 +2,8 @@
 
 `load` is called by the command line and by each worker process. A setting `section.key` stands in the file
 under `[section]` and in the environment as `XDS_SECTION__KEY`, which wins. Every error is reported at once,
-by key, with the remedy. docs/settings.md lists the same table and a test holds the two equal. No setting
-turns a gate off outside test environments.
+by key, with the remedy. `reference` writes the table of docs/settings.md. No setting turns a gate off outside
+test environments.
 """
 
 from __future__ import annotations
@@ -58,6 +58,11 @@ class Setting:
         """The environment variable: `XDS_ENVIRONMENT`, `XDS_NODE__LISTEN`."""
         return "XDS_" + self.key.upper().replace(".", "__")
 
+    @property
+    def values(self) -> str:
+        """What it may be, in words, where that is a few words or a range of numbers."""
+        return self.read.values if isinstance(self.read, _OneOf | _Number) else ""
+
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
@@ -74,26 +79,42 @@ def _name(value: Any) -> str:
     return name
 
 
-def _one_of(*choices: str) -> Callable[[Any], str]:
-    def read(value: Any) -> str:
-        if value not in choices:
-            raise ValueError(f"is not one of: {', '.join(choices)}")
+@dataclass(frozen=True, slots=True)
+class _OneOf:
+    choices: tuple[str, ...]
+
+    @property
+    def values(self) -> str:
+        return " ".join(f"`{each}`" for each in self.choices)
+
+    def __call__(self, value: Any) -> str:
+        if value not in self.choices:
+            raise ValueError(f"is not one of: {', '.join(self.choices)}")
         return str(value)
 
-    return read
+
+def _one_of(*choices: str) -> _OneOf:
+    return _OneOf(choices)
 
 
-def _number(least: int, most: int = 2**63 - 1) -> Callable[[Any], int]:
-    def read(value: Any) -> int:
+@dataclass(frozen=True, slots=True)
+class _Number:
+    least: int
+    most: int = 2**63 - 1
+
+    @property
+    def values(self) -> str:
+        return f"{self.least} or more" if self.most == 2**63 - 1 else f"{self.least} to {self.most}"
+
+    def __call__(self, value: Any) -> int:
         try:
             number = value if type(value) is int else int(_text(value))
         except ValueError:
             raise ValueError("is not a whole number") from None
-        if not least <= number <= most:
-            raise ValueError(f"is less than {least}" if number < least else f"is more than {most}")
+        if not self.least <= number <= self.most:
+            is_less = number < self.least
+            raise ValueError(f"is less than {self.least}" if is_less else f"is more than {self.most}")
         return number
-
-    return read
 
 
 def _oid(value: Any) -> str:
@@ -213,7 +234,7 @@ def _documents_url(value: Any) -> Path | Bucket:
 
 
 def _limit(name: str, purpose: str) -> Setting:
-    return Setting(f"limits.{name}", getattr(Limits(), name), _number(1), purpose)
+    return Setting(f"limits.{name}", getattr(Limits(), name), _Number(1), purpose)
 
 
 #: Eleven years; what is much longer than the calendar cannot be subtracted from today.
@@ -228,8 +249,8 @@ SETTINGS: Final = (
         "Test loosens nothing by itself; it permits settings that production refuses.",
     ),
     Setting("node.listen", "127.0.0.1:8080", _address, "IP address and port to listen on."),
-    Setting("node.workers", 1, _number(1, 1000), "Worker processes."),
-    Setting("node.threads", 32, _number(1, 10_000), "Requests that one worker works on at the same time."),
+    Setting("node.workers", 1, _Number(1, 1000), "Worker processes."),
+    Setting("node.threads", 32, _Number(1, 10_000), "Requests that one worker works on at the same time."),
     Setting(
         "node.name",
         "",
@@ -271,7 +292,7 @@ SETTINGS: Final = (
     Setting(
         "otel.percent",
         100,
-        _number(0, 100),
+        _Number(0, 100),
         "Requests without a traceparent that are traced, of a hundred; with one its sender decides.",
     ),
     Setting("tls.certificate", "", _path, "Server certificate chain, PEM."),
@@ -312,14 +333,14 @@ SETTINGS: Final = (
     Setting(
         "store.sweep_grace_hours",
         24,
-        _number(0, MOST_GRACE_HOURS),
+        _Number(0, MOST_GRACE_HOURS),
         "How old bytes without a registration must be before `xds sweep` removes them;"
         " longer than any upload.",
     ),
     Setting(
         "store.connections",
         8,
-        _number(1, 1000),
+        _Number(1, 1000),
         "Connections that one worker holds to PostgreSQL for reading, and as many for writing.",
     ),
     Setting(
@@ -345,7 +366,7 @@ SETTINGS: Final = (
     Setting(
         "registry.results",
         10_000,
-        _number(1, 1_000_000),
+        _Number(1, 1_000_000),
         "Objects that one answer to a stored query may hold; what is over is cut off, with a warning.",
     ),
     Setting(
@@ -363,7 +384,7 @@ SETTINGS: Final = (
     Setting(
         "repository.on_demand_seconds",
         30,
-        _number(1, 3600),
+        _Number(1, 3600),
         "Seconds that the on-demand documents of one retrieval may take to be made.",
     ),
     Setting(
@@ -406,7 +427,7 @@ SETTINGS: Final = (
     Setting(
         "access.trust_seconds",
         300,
-        _number(10, 43_200),
+        _Number(10, 43_200),
         "Seconds between two fetches of the issuers' keys that are read from a URL.",
     ),
     Setting(
@@ -432,7 +453,7 @@ SETTINGS: Final = (
     Setting(
         "audit.keep_days",
         0,
-        _number(0, 200 * 366),
+        _Number(0, 200 * 366),
         "Days after which `xds log expire` deletes events of the access log; 0: it deletes none.",
     ),
     Setting(
@@ -455,7 +476,7 @@ SETTINGS: Final = (
     ),
     Setting("audit.receiver_certificate", "", _path, "Client certificate chain for the receivers, PEM."),
     Setting("audit.receiver_key", "", _path, "Key of that certificate, PEM (PKCS#8)."),
-    Setting("audit.receiver_seconds", 10, _number(1, 600), "Seconds that a receiver may take for one event."),
+    Setting("audit.receiver_seconds", 10, _Number(1, 600), "Seconds that a receiver may take for one event."),
     Setting(
         "privacy.definitions",
         "",
@@ -534,6 +555,17 @@ SETTINGS: Final = (
     _limit("seconds", "Seconds in which a whole request must have arrived."),
     _limit("idle_seconds", "Seconds for which a sender, or a receiver, may be silent in the middle."),
 )
+
+
+def reference() -> str:
+    """Every setting as a row of a table in Markdown: the one of docs/settings.md."""
+    rows = ["| Key | Environment | Default | Values | Purpose |", "|---|---|---|---|---|"]
+    for each in SETTINGS:
+        default = f"`{each.default}`" if each.default != "" else "–"
+        rows.append(
+            f"| `{each.key}` | `{each.variable}` | {default} | {each.values or '–'} | {each.purpose} |"
+        )
+    return "\n".join(rows)
 
 
 @dataclass(frozen=True, slots=True)
