@@ -38,7 +38,9 @@ _BUSY: Final = (b"XDSRegistryBusy", b"XDSRepositoryBusy")
 
 @dataclass(slots=True)
 class Seen:
-    """Answers by transaction, repeats after "busy", failures, and memory over each node's last life."""
+    """Answers by transaction, repeats after "busy", failures, memory over each node's last life, and the
+    seconds that the longest answer took.
+    """
 
     answers: Counter[str] = field(default_factory=Counter)
     recorded: Counter[str] = field(default_factory=Counter)
@@ -47,6 +49,7 @@ class Seen:
     failed: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     memory: list[tuple[float, float]] = field(default_factory=list)
+    longest: float = 0.0
 
     def __str__(self) -> str:
         counts = ", ".join(f"{count} {name}" for name, count in sorted(self.answers.items()))
@@ -104,7 +107,7 @@ class Load:
 
     def _ask(self, transaction: str, attempt: Callable[[], bool]) -> bool:
         """Try until there is an answer: False is "busy", and any other answer than was expected is raised."""
-        deadline = time.monotonic() + PATIENCE
+        begun = time.monotonic()
         while True:
             try:
                 answered = attempt()
@@ -113,8 +116,9 @@ class Load:
             if answered:
                 with self._lock:
                     self.seen.answers[transaction] += 1
+                    self.seen.longest = max(self.seen.longest, time.monotonic() - begun)
                 return True
-            if time.monotonic() > deadline:
+            if time.monotonic() > begun + PATIENCE:
                 return self._failed(f"{transaction} was busy too long")
             with self._lock:
                 self.seen.busy += 1
@@ -168,8 +172,8 @@ def run(folder: Path, seconds: float) -> Seen:
                 each.start()
             with balancer(folder / "nginx", [each.port for each in nodes]) as port, Load(port, seen) as load:
                 _disturb(cluster, nodes, seen, seconds)
-            _look_for_all(nodes, load.acknowledged, seen)
-            _count_recorded(nodes[0], seen)
+            look_for_all(nodes, load.acknowledged, seen)
+            count_recorded(nodes[0], seen)
         finally:
             for each in nodes:
                 each.stop()
@@ -214,7 +218,7 @@ def _memory(node: Node) -> float:
     return sum(psutil.Process(each.pid).memory_info().rss for each in node.workers()) / 2**20
 
 
-def _look_for_all(nodes: list[Node], acknowledged: dict[str, str], seen: Seen) -> None:
+def look_for_all(nodes: list[Node], acknowledged: dict[str, str], seen: Seen) -> None:
     """Each node lists and hands out each document, byte by byte."""
     names = list(acknowledged)
     for node in nodes:
@@ -239,7 +243,7 @@ def _look_for_all(nodes: list[Node], acknowledged: dict[str, str], seen: Seen) -
             ]
 
 
-def _count_recorded(node: Node, seen: Seen) -> None:
+def count_recorded(node: Node, seen: Seen) -> None:
     """Events of the access log by transaction, and that its chain holds."""
     said = node.command("log", "verify", timeout=900)
     if said.returncode != 0:

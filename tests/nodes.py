@@ -51,6 +51,8 @@ class Node:
         self.environment = inherited | {
             f"XDS_{key.upper()}": str(value) for key, value in (given | settings).items()
         }
+        #: The folder of another version's code; None: this one's.
+        self.code: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -73,6 +75,7 @@ class Node:
         return subprocess.run(
             [sys.executable, "-m", "xds.cli", *arguments],
             env=self.environment,
+            cwd=self.code,
             capture_output=True,
             text=True,
             timeout=timeout,
@@ -85,6 +88,7 @@ class Node:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "xds.cli", "serve"],
                 env=self.environment,
+                cwd=self.code,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,

@@ -387,7 +387,9 @@ def create_app(settings: Settings | None = None) -> App:
         counts.read,
     )
     if not _is_current(database, patient=alone):
-        raise SettingsError("store.database is not of this version: run `xds migrate`")
+        raise SettingsError(
+            "store.database is not of this version: run `xds migrate`, which says so when it is newer"
+        )
     documents = document_store(settings, counts.s3_failed)
     tracing = _tracing(settings)
     if tracing is not None:

@@ -77,7 +77,9 @@ def serve(arguments: argparse.Namespace) -> int:
         if database.is_embedded:
             database.migrate()  # it is the node's own
         elif not database.is_current():
-            raise SettingsError("store.database is not of this version: run `xds migrate`")
+            raise SettingsError(
+                "store.database is not of this version: run `xds migrate`, which says so when it is newer"
+            )
     if settings["access.ticket"] == "none":
         print("xds: access.ticket = none: requests are NOT checked for security tickets", file=sys.stderr)
     if path:

@@ -14,7 +14,9 @@ from sqlalchemy import Connection, bindparam, insert, select, text, update
 from sqlalchemy.exc import OperationalError
 
 from tests import postgres
+from tests.store.test_migration_0003 import migrate
 from tests.test_app import settings
+from tests.waiting import eventually
 from xds.app import create_app
 from xds.config import load
 from xds.store.database import Compiled, Database
@@ -311,3 +313,41 @@ def test_a_server_without_a_connection_to_spare_is_busy(own: postgres.Cluster) -
         _write(database, "SELECT 1")
     assert is_busy(caught.value)
     database.close()
+
+
+def test_a_migration_that_must_wait_holds_up_nobody(engine: str) -> None:
+    """Somebody's transaction keeps a table that it changes: others read on, and afterwards it is done."""
+    older = Database(postgres.new_database(template="template0"))
+    migrate(older, "0002")
+    address = str(older.url).replace("+psycopg", "")
+    with psycopg.connect(address) as long, psycopg.connect(address, autocommit=True) as other:
+        long.execute("SELECT count(*) FROM document_entry")
+        migrating = threading.Thread(target=older.migrate)
+        migrating.start()
+        waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'document_entry'::regclass"
+        assert eventually(lambda: other.execute(waits).fetchall() == [(1,)])
+        # Behind the one that waits; it would be 30 s, when `long` is still there.
+        other.execute("SET lock_timeout = '20s'")
+        assert other.execute("SELECT count(*) FROM document_entry").fetchall() == [(0,)]
+        assert migrating.is_alive()
+        long.rollback()
+        migrating.join()
+    assert older.is_current()
+    older.close()
+    postgres.drop_database(str(older.url))
+
+
+def test_a_migration_gives_up_in_the_end(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of it is there, and the next one does it."""
+    monkeypatch.setattr("xds.store.database._MIGRATE_SECONDS", 0)
+    older = Database(postgres.new_database(template="template0"))
+    migrate(older, "0002")
+    with psycopg.connect(str(older.url).replace("+psycopg", "")) as long:
+        long.execute("SELECT count(*) FROM document_entry")
+        with pytest.raises(OperationalError):
+            older.migrate()
+    assert older.pending()[0].revision == "0003"
+    older.migrate()
+    assert older.is_current()
+    older.close()
+    postgres.drop_database(str(older.url))

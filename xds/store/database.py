@@ -29,7 +29,7 @@ from xds.store.partitions import divide
 from xds.store.postgresql import Postgresql
 from xds.store.replica import Replica
 from xds.store.sqlite import Sqlite
-from xds.store.trouble import DatabaseBusy, was_broken_off
+from xds.store.trouble import DatabaseBusy, was_broken_off, was_locked_out
 
 T = TypeVar("T")
 
@@ -39,6 +39,8 @@ _MIGRATIONS: Final = Path(__file__).with_name("migrations")
 #: between two attempts, in seconds.
 _ATTEMPTS: Final = 5
 _PAUSE: Final = 0.05
+#: How long a migration is begun anew while others use what it changes.
+_MIGRATE_SECONDS: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,11 +305,21 @@ class Database:
     def migrate(self, partitions: int = 0) -> None:
         """Bring the schema to this version; all or nothing, safe to call from several processes.
 
-        With `partitions` the tables of an empty database are divided into that many (partitions.py). Raises
-        SettingsError.
+        It is begun anew for a minute while a table that it changes is in use. With `partitions` the tables of
+        an empty database are divided into that many (partitions.py). Raises SettingsError.
         """
         if partitions and self.is_embedded:
             raise SettingsError("store.database: only PostgreSQL has partitions")
+        deadline = time.monotonic() + _MIGRATE_SECONDS
+        while True:
+            try:
+                return self._migrate(partitions)
+            except OperationalError as error:
+                if not was_locked_out(error) or time.monotonic() > deadline:
+                    raise
+            time.sleep(1)  # for those who stood behind us
+
+    def _migrate(self, partitions: int) -> None:
         with self._kind.migration() as connection:
             config = Config()
             config.set_main_option("script_location", str(_MIGRATIONS))

@@ -22,6 +22,8 @@ from xds.store.trouble import DatabaseBusy
 
 #: How long anybody waits: for a free connection, for a lock, and for one statement.
 _WAIT_SECONDS: Final = 30
+#: How long a migration, for a table that a node or somebody's long transaction uses.
+_DDL_WAIT_SECONDS: Final = 2
 
 #: jit: its compiling takes longer than our statements. A thread that dies must not keep a patient locked.
 SESSION: Final[Mapping[str, str]] = {
@@ -143,6 +145,8 @@ class Postgresql:
         self.readers.dispose()  # whoever asks who else is connected must not find us
         with self.writers.begin() as connection:
             connection.execute(text("LOCK TABLE alembic_version IN SHARE ROW EXCLUSIVE MODE"))
+            # Behind whoever waits to change a table waits everybody who comes later: it gives up soon.
+            connection.execute(text(f"SET LOCAL lock_timeout = '{_DDL_WAIT_SECONDS}s'"))
             connection.execute(text("SET LOCAL statement_timeout = 0"))  # an index takes as long as it takes
             yield connection
 

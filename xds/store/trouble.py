@@ -81,6 +81,11 @@ def was_broken_off(error: DBAPIError) -> bool:
     return (_sqlstate(error) or "").startswith(_BROKEN_OFF)
 
 
+def was_locked_out(error: DBAPIError) -> bool:
+    """Whether it failed for a lock that was not to be had in time, and nothing was written."""
+    return _sqlstate(error) == _LOCK
+
+
 def _sqlstate(error: DBAPIError) -> str | None:
     """PostgreSQL's code of an error; "08" when there is no connection over which to send one."""
     if not isinstance(error.orig, psycopg.Error):
