@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.test_tls import Authority
+from tests.waiting import eventually
 from xds.transport import mllp
 from xds.transport.limits import Limits
 from xds.transport.mllp import END, START, Framer, MllpListener, TooLong
@@ -168,41 +169,44 @@ def test_more_connections_than_there_are_places_wait(
     """When all are in the middle of a message, the one too many is heard as soon as another goes."""
     monkeypatch.setattr(mllp, "MOST_CONNECTIONS", 2)
     listener = listen()
-    first, second, third = (connect(listener) for _ in range(3))
-    with first, second, third:
+    with connect(listener) as first, connect(listener) as second:
+        assert eventually(lambda: len(listener._resting) == 2)
         for connection in (first, second):
             connection.sendall(START + b"on")
-        third.sendall(framed(b"one"))
-        third.settimeout(0.5)
-        with pytest.raises(TimeoutError):
-            third.recv(1)
-        first.close()
-        third.settimeout(10)
-        assert read(third) == [b"ONE"]
+        # Who waits ends whoever rests: the third comes when nobody does.
+        assert eventually(lambda: not listener._resting)
+        with connect(listener) as third:
+            third.sendall(framed(b"one"))
+            third.settimeout(0.5)
+            with pytest.raises(TimeoutError):
+                third.recv(1)
+            first.close()
+            third.settimeout(10)
+            assert read(third) == [b"ONE"]
         second.sendall(b"e" + END)
         assert read(second) == [b"ONE"]
 
 
+@pytest.mark.parametrize("pause", [0, 1])
 def test_who_rests_longest_makes_room(
-    listen: Callable[..., MllpListener], monkeypatch: pytest.MonkeyPatch
+    listen: Callable[..., MllpListener], monkeypatch: pytest.MonkeyPatch, pause: float
 ) -> None:
-    """Connections that nobody uses must not keep a feed out."""
+    """Connections that nobody uses must not keep a feed out; no other goes while one takes its time to."""
     monkeypatch.setattr(mllp, "MOST_CONNECTIONS", 2)
+    monkeypatch.setattr(mllp.log, "info", lambda *_: time.sleep(pause))  # told of each that ends
     listener = listen()
-    first, second, third = (connect(listener) for _ in range(3))
-    with first, second, third:
-        for number, connection in enumerate((second, first), start=1):
-            connection.sendall(framed(b"one"))
-            assert read(connection) == [b"ONE"]
-            # It rests a moment after its answer is here; the order is what the test is about.
-            deadline = time.monotonic() + 10
-            while len(listener._resting) < number and time.monotonic() < deadline:
-                time.sleep(0.001)
-        third.sendall(framed(b"one"))
-        assert read(third) == [b"ONE"]
-        assert second.recv(1) == b""
-        first.sendall(framed(b"two"))
-        assert read(first) == [b"TWO"]
+    with connect(listener) as first, connect(listener) as second:
+        # A connection rests from its beginning, and again a moment after its answer is here.
+        assert eventually(lambda: len(listener._resting) == 2)
+        first.sendall(framed(b"one"))
+        assert read(first) == [b"ONE"]
+        assert eventually(lambda: len(listener._resting) == 2)
+        with connect(listener) as third:
+            third.sendall(framed(b"one"))
+            assert read(third) == [b"ONE"]
+            assert second.recv(1) == b""
+            first.sendall(framed(b"two"))
+            assert read(first) == [b"TWO"]
 
 
 def test_an_answer_that_fails_ends_the_connection_without_a_word(

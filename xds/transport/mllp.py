@@ -134,17 +134,23 @@ class MllpListener:
                 log.error("mllp failed to accept: %s", type(error).__name__)
                 time.sleep(1)  # too many open files, for instance: the others go on
                 continue
+            ending: socket.socket | None = None
             while not self._places.acquire(timeout=0.2):
-                self._end_longest_rest()
+                if ending not in self._open:  # one makes room enough, however long it takes to go
+                    ending = self._end_longest_rest()
             threading.Thread(target=self._serve, args=(connection,), name="xds-mllp", daemon=True).start()
 
-    def _end_longest_rest(self) -> None:
-        """Make room for one who waits: those who have nothing to send can connect again when they have."""
+    def _end_longest_rest(self) -> socket.socket | None:
+        """Make room for one who waits: those who have nothing to send can connect again when they have.
+
+        The connection that is told to end, None when nobody rests.
+        """
         resting = next(iter(self._resting.copy()), None)
         if resting is not None:
             self._resting.pop(resting, None)
             with suppress(OSError):
                 resting.shutdown(socket.SHUT_RD)
+        return resting
 
     def _serve(self, accepted: socket.socket) -> None:
         """One connection, from its handshake to its end; what was wrong is logged before it is closed."""
