@@ -58,6 +58,8 @@ IHE = "urn:ihe:iti:2007:"
 OTHER, PEER = HOMES[:2]
 #: What the peer may take for a query.
 SECONDS = 3
+#: What a busy machine may add, far below what would come of waiting without an end.
+GENEROUS = 10
 INVALID, REQUIRED = "InvalidAddressingHeader", "MessageAddressingHeaderRequired"
 
 
@@ -203,14 +205,22 @@ def test_two_nodes_ask_and_answer_each_other_later(pair: Pair) -> None:
         handed = pair.region.ask(pair.asker, INITIATING, "ITI-43", wanted, mtom=mtom)
         assert handed.documents() == {pair.document.unique_id: pair.document.content}
         assert [each[:2] for each in rules(handed)] == [("XDSDocumentUniqueIdError", urn(OTHER))]
-    # Between the two, every answer was a message of its own.
-    log = pair.asker.log.read_text()[before:]
-    assert re.findall(r"endpoint=/xca/replies action=\S+:(\w+) status=(\d+)", log) == [
+
+    # Between the two, every answer was a message of its own. Whoever waits for one has it a moment before the
+    # log has a line of its coming.
+    def came() -> list[tuple[str, str]]:
+        log = pair.asker.log.read_text()[before:]
+        return re.findall(r"endpoint=/xca/replies action=\S+:(\w+) status=(\d+)", log)
+
+    def asked() -> list[str]:
+        return re.findall(r"endpoint=/xca/responding action=\S+ status=(\d+)", pair.other.log.read_text())
+
+    until(lambda: len(came()) >= 10 and len(asked()) >= 10)
+    assert came() == [
         *[("CrossGatewayQueryResponse", "202")] * 8,
         *[("CrossGatewayRetrieveResponse", "202")] * 2,
     ]
-    asked = re.findall(r"endpoint=/xca/responding action=\S+ status=(\d+)", pair.other.log.read_text())
-    assert asked.count("202") == len(asked) >= 10
+    assert set(asked()) == {"202"}
 
 
 def test_many_at_a_time_get_each_its_own(pair: Pair) -> None:
@@ -505,9 +515,17 @@ def test_a_receiver_in_trouble_is_asked_again_with_the_same_message(pair: Pair) 
     assert len({each.body for each in pair.receiver.taken}) == 1
 
 
-def given_up(node: nodes.Node) -> list[str]:
-    """What the log says of replies that nobody gets: why, after the reference number."""
-    return re.findall(r"ERROR xds [0-9a-f]{12} reply given up: (.*)", node.log.read_text())
+def given_up(node: nodes.Node, number: int = 0) -> list[str]:
+    """What the log says of replies that nobody gets, when it tells of so many: why, after the reference.
+
+    It tells of one a moment after the last of it is gone.
+    """
+
+    def told() -> list[str]:
+        return re.findall(r"ERROR xds [0-9a-f]{12} reply given up: (.*)", node.log.read_text())
+
+    until(lambda: len(told()) >= number)
+    return told()
 
 
 def test_a_receiver_that_waits_no_more_is_left_alone(pair: Pair) -> None:
@@ -516,7 +534,7 @@ def test_a_receiver_that_waits_no_more_is_left_alone(pair: Pair) -> None:
     pair.receiver.refuse()
     pair.accepted()
     until(lambda: nothing_waits(pair.other))
-    assert given_up(pair.other) == [*before, "Community 9 does not wait for it"]
+    assert given_up(pair.other, len(before) + 1) == [*before, "Community 9 does not wait for it"]
     assert len(pair.receiver.taken) == 1
 
 
@@ -529,7 +547,7 @@ def test_an_answer_is_given_up_after_its_day(pair: Pair) -> None:
     assert int(str(ends)) - int(str(made_at)) == 24 * 3600 * 1000
     change(pair.other, "UPDATE outgoing_reply SET until = 1")
     until(lambda: nothing_waits(pair.other))
-    (line,) = given_up(pair.other)[len(before) :]
+    (line,) = given_up(pair.other, len(before) + 1)[len(before) :]
     assert re.fullmatch(r"not taken in \d attempts", line)
     assert figures(pair.other)["given_up"] == numbers + 1
 
@@ -541,7 +559,8 @@ def test_an_answer_is_given_up_when_its_address_is_listed_no_more(pair: Pair) ->
     pair.accepted()
     pair.list_addresses(pair.asker.url + REPLIES)
     until(lambda: nothing_waits(pair.other))
-    assert given_up(pair.other) == [*before, "no community lists its address any more"]
+    told = given_up(pair.other, len(before) + 1)
+    assert told == [*before, "no community lists its address any more"]
     pair.receiver.start()
     assert pair.receiver.connections == 0
     pair.list_addresses(pair.asker.url + REPLIES, pair.receiver.url)
@@ -556,7 +575,7 @@ def test_a_row_without_its_file_is_dropped_and_a_file_without_a_row_is_swept(pai
     pair.accepted()
     state.replies(pair.other)[0].unlink()
     until(lambda: nothing_waits(pair.other))
-    assert given_up(pair.other) == [*before, "its file is gone, or not whole"]
+    assert given_up(pair.other, len(before) + 1) == [*before, "its file is gone, or not whole"]
     pair.accepted()
     (kept,) = state.replies(pair.other)
     stray = kept.with_name("0" * 32)
@@ -696,7 +715,7 @@ def test_a_reply_that_belongs_to_no_call_is_refused(pair: Pair, then: str) -> No
     pair.peer.behave("accepted", then=then)
     began = time.monotonic()
     found = pair.find(PEER)
-    assert SECONDS <= time.monotonic() - began < SECONDS + 1
+    assert SECONDS <= time.monotonic() - began < SECONDS + GENEROUS
     assert [each[2] for each in rules(found)] == ["community-late"]
     ((_, status),) = pair.peer.wait(lambda now: bool(now.posted)).posted
     assert status in (415, 500)
@@ -715,7 +734,7 @@ def test_a_late_reply_is_refused(pair: Pair) -> None:
     pair.peer.behave("accepted", later=SECONDS + 0.7)
     began = time.monotonic()
     assert [each[2] for each in rules(pair.find(PEER))] == ["community-late"]
-    assert SECONDS <= time.monotonic() - began < SECONDS + 3
+    assert SECONDS <= time.monotonic() - began < SECONDS + GENEROUS
     ((_, status),) = pair.peer.wait(lambda now: bool(now.posted)).posted
     assert status == 500
 

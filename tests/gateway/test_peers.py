@@ -454,14 +454,14 @@ def test_zeep_understands_spyne(spyne: SpyneGateway) -> None:
 @needs_spyne
 def test_spyne_waits_answers_several_at_once_and_ends() -> None:
     """With a delay four requests take as long as one; afterwards there is no process."""
-    with SpyneGateway(HOME, documents=1, delay=0.7) as gateway:
+    with SpyneGateway(HOME, documents=1, delay=2) as gateway:
         pid, begun = gateway.pid, time.monotonic()
         threads = [threading.Thread(target=ask, args=(gateway.url, query())) for _ in range(4)]
         for each in threads:
             each.start()
         for each in threads:
             each.join()
-        assert 0.7 <= time.monotonic() - begun < 2.5
+        assert 2 <= time.monotonic() - begun < 4 * 2
     assert not psutil.pid_exists(pid)
 
 
@@ -507,7 +507,7 @@ def test_a_peer_ends_with_whoever_started_it() -> None:
         with asking(peer, query()) as connection:
             assert connection.recv(1)
             peer._process.stdin.close()
-            assert peer._process.wait(5) == 0
+            assert peer._process.wait(30) == 0
 
 
 def test_orders_that_make_no_sense_are_refused(peer: Peer) -> None:

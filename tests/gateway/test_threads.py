@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
+from tests.waiting import eventually
 from xds.gateway.threads import Threads
 
 
@@ -23,7 +24,7 @@ def test_work_is_done_at_the_same_time() -> None:
 
 def test_a_thread_is_used_again_and_ends_when_nobody_wants_it() -> None:
     """One after the other by the same thread; a while after the last it is gone."""
-    threads, seen, done = Threads(0.2), list[threading.Thread](), threading.Semaphore(0)
+    threads, seen, done = Threads(2), list[threading.Thread](), threading.Semaphore(0)
 
     def work() -> None:
         seen.append(threading.current_thread())
@@ -32,7 +33,8 @@ def test_a_thread_is_used_again_and_ends_when_nobody_wants_it() -> None:
     for _ in range(5):
         threads.run(work)
         assert done.acquire(timeout=10)
-        time.sleep(0.02)
+        # Its work says that it is done a moment before it is free.
+        assert eventually(lambda: threads._free == 1)
     assert len(set(seen)) == 1
     seen[0].join(10)
     assert not seen[0].is_alive()
