@@ -191,6 +191,7 @@ def test_a_crash_between_sending_and_commit_loses_nothing(database: Database, fh
             assert processes[0].wait(SECONDS) == -signal.SIGKILL
         finally:
             kill(processes[0])
+    until(lambda: not fhir._open)  # what was on its way to it has come
     sent, left = len(fhir.arrivals), backlog(database).waiting
     assert sent >= 60
     assert left > 400 - 60  # what was sent last was never settled
@@ -205,7 +206,7 @@ def test_a_crash_between_sending_and_commit_loses_nothing(database: Database, fh
 def test_of_two_processes_one_works_and_the_other_takes_over(database: Database, fhir: Repository) -> None:
     """The second sends nothing while the first lives, and goes on where the killed one was."""
     bases = [f"{fhir.url}/a", f"{fhir.url}/b"]
-    processes = [child(database, base, 2.5) for base in bases]
+    processes = [child(database, base, 6) for base in bases]
     try:
         write(database, [1 + i % 20 for i in range(100)])
         until(nothing_waits(database))
@@ -226,7 +227,7 @@ def test_of_two_processes_one_works_and_the_other_takes_over(database: Database,
     taken_over = fhir.arrivals[200:]
     assert len(taken_over) == len(fhir.ids) - 200 == 50
     assert {each.base for each in taken_over} == {"/fhir/b" if not first else "/fhir/a"}
-    assert taken_over[0].at - killed > 1.0  # a renewal may be a second old, of the 2.5
+    assert taken_over[0].at - killed > 1.0  # a renewal may be two seconds old, of the 6
     fhir.check()
 
 
@@ -244,7 +245,8 @@ def test_whoever_has_lost_the_lease_does_not_go_on(
     pace = replace(PACE, lease=1.0)
     first, second = (FhirReceiver(f"{fhir.url}/{base}", None, 5) for base in "ab")
     with handing_on(database, first, pace=pace) as halted:
-        monkeypatch.setattr(halted._couriers[0]._lease, "keep", lambda: False)
+        for name in ("keep", "hold"):
+            monkeypatch.setattr(halted._couriers[0]._lease, name, lambda: False)
         until(lambda: fhir.arrivals)
         with handing_on(database, second, pace=pace):
             until(nothing_waits(database))
@@ -537,14 +539,12 @@ def test_the_database_away_for_a_while_loses_nothing(
 def test_waking_hands_on_before_the_next_look(database: Database, fhir: Repository) -> None:
     """And whoever ends it gives the lease back for another to begin at once."""
     for _ in range(2):
-        with handing_on(database, to(fhir), pace=Pace()) as delivery:
+        with handing_on(database, to(fhir), pace=Pace(lease=300, poll=100)) as delivery:
             until(lambda: _holder(database))
             time.sleep(0.1)
             write(database, [1])
-            start = time.monotonic()
             delivery.wake()
             until(nothing_waits(database))
-            assert time.monotonic() - start < 0.9 or os.getloadavg()[0] > 4
         assert not _holder(database)
 
 
