@@ -47,9 +47,9 @@ def test_a_sender_that_is_sending_is_left_alone(server: socket.socket) -> None:
     """Data came a moment ago."""
     client, accepted = pair(server)
     with client, accepted:
-        time.sleep(0.3)
+        time.sleep(1.6)
         client.sendall(b"abc")
-        assert SilentConnections().hang_up(0.25, 9) == 0
+        assert SilentConnections().hang_up(1.5, 9) == 0
         client.sendall(b"def")
         time.sleep(0.05)
         assert accepted.recv(10) == b"abcdef"
@@ -136,9 +136,9 @@ def test_a_connection_that_is_being_sent_on_is_left_alone(server: socket.socket)
     client, accepted = pair(server)
     with client, accepted:
         client.sendall(b"a")
-        time.sleep(0.3)
+        time.sleep(1.6)
         accepted.sendall(b"b")
-        assert SilentConnections().hang_up(0.25, 9) == 0
+        assert SilentConnections().hang_up(1.5, 9) == 0
 
 
 def fill(accepted: socket.socket) -> None:
@@ -224,4 +224,4 @@ def test_no_descriptor_is_left_open(server: socket.socket) -> None:
         before = len(os.listdir("/proc/self/fd"))
         for _ in range(5):
             SilentConnections().hang_up(60, 9)
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert len(os.listdir("/proc/self/fd")) <= before  # fewer when the collector comes by

@@ -200,9 +200,7 @@ def test_halves_of_a_call_have_deadlines_too(
 
     with Peer(HOSTILE[kind]) as peer:
         if half == "deliver" and kind in ("drips a body", "sends an endless body"):
-            began = time.monotonic()
-            ask(LIMITS, began + SECONDS)
-            assert time.monotonic() - began < GENEROUS
+            ask(LIMITS, time.monotonic() + GENEROUS)
         elif kind == "sends an endless body":
             began = time.monotonic()
             with pytest.raises(NoAnswer):
@@ -363,11 +361,11 @@ def test_an_old_deadline_does_not_end_a_later_call(
     def serve(connection: Connection) -> None:
         while (request := connection.request()) is not None:
             if len(connection.peer.requests) > 1:
-                connection.peer.over.wait(2 * SECONDS)
+                connection.peer.over.wait(deadline + SECONDS - time.monotonic())
             connection.send(http(envelope(request)))
 
     with Peer(serve, context) as peer:
-        deadline = time.monotonic() + SECONDS
+        deadline = time.monotonic() + GENEROUS / 2
         call(soap, peer.url, staging, deadline=deadline)
         assert time.monotonic() < deadline
         call(soap, peer.url, staging, deadline=time.monotonic() + 60)
