@@ -282,11 +282,11 @@ def test_who_answers_without_end_is_left(what: str) -> None:
                 connection.recv(65536)
                 connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 
-        http = Http(seconds=0.5)
+        http = Http(seconds=2)
         request = Request("GET", f"http://127.0.0.1:{listener.getsockname()[1]}/")
         threading.Thread(target=trickle, daemon=True).start()
         begun = time.monotonic()
-        with pytest.raises(NoReply, match=r"within 0\.5 s"):
+        with pytest.raises(NoReply, match="within 2 s"):
             http.send(request)
         assert time.monotonic() - begun < 60  # and not for as long as it trickles
         threading.Thread(target=answer, daemon=True).start()
@@ -380,10 +380,10 @@ def test_a_ticket_that_an_endpoint_quotes_is_taken_out(tmp_path: Path) -> None:
 
 def test_a_report_is_written_in_time_whatever_came() -> None:
     """What looks like tokens without being any is not looked behind again and again."""
-    begun = time.monotonic()
+    begun = time.thread_time()
     redact.text(b"eyJ-" * 40_000)
     redact.headers({"x": "eyJ-" * 16_000})
-    assert time.monotonic() - begun < 1
+    assert time.thread_time() - begun < 1
 
 
 def test_nobody_there_fails_the_case(capsys: pytest.CaptureFixture[str]) -> None:

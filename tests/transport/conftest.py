@@ -58,7 +58,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
     try:
         running = Node(port, log)
-        for _ in range(200):
+        for _ in range(1200):
             try:
                 running.status()
                 break
