@@ -79,12 +79,19 @@ def _rig(
 
 
 @pytest.fixture
-def rig(s3: tuple[Server, InBucket], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
-    """A store behind a proxy, that waits for seconds only."""
-    patient = {method: (Timeout(connect=1, read=1), retries) for method, (_, retries) in module._HOW.items()}
-    monkeypatch.setattr(module, "_HOW", patient)
+def rig(s3: tuple[Server, InBucket], tmp_path: Path) -> Iterator[Rig]:
+    """A store behind a proxy."""
     with _rig(*s3, tmp_path) as one:
         yield one
+
+
+@contextmanager
+def _impatient() -> Iterator[None]:
+    """Stores that wait a second for a server that is silent; one that is busy with others may take longer."""
+    with pytest.MonkeyPatch.context() as patch:
+        how = {method: (Timeout(connect=1, read=1), retries) for method, (_, retries) in module._HOW.items()}
+        patch.setattr(module, "_HOW", how)
+        yield
 
 
 def _busy(deed: Callable[[], object]) -> str:
@@ -135,7 +142,8 @@ def test_a_server_that_is_silent_is_busy_soon(rig: Rig) -> None:
     for deed in (lambda: rig.put(b"y"), lambda: rig.read(key), lambda: rig.store.size(key)):
         rig.proxy.lines.clear()
         began = time.monotonic()
-        assert _busy(deed) == "the S3 server does not answer in time"
+        with _impatient():
+            assert _busy(deed) == "the S3 server does not answer in time"
         assert time.monotonic() - began < 10
         assert sum(line.startswith(("PUT", "HEAD")) for line in rig.proxy.lines) <= 1
     rig.proxy.calm()
@@ -144,10 +152,7 @@ def test_a_server_that_is_silent_is_busy_soon(rig: Rig) -> None:
 
 
 def test_a_server_that_is_stopped_and_continued(
-    s3: tuple[Server, InBucket],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    request: pytest.FixtureRequest,
+    s3: tuple[Server, InBucket], tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """SIGSTOP leaves it connectable and dumb."""
     server, beneath = s3
@@ -157,8 +162,6 @@ def test_a_server_that_is_stopped_and_continued(
             server, pid = replace(server, endpoint=gateway.endpoint), gateway.pid
         else:
             pid = request.getfixturevalue("moto")[1]
-        impatient = {method: (Timeout(1), retries) for method, (_, retries) in module._HOW.items()}
-        monkeypatch.setattr(module, "_HOW", impatient)
         store = S3Store(server.options(beneath.bucket), tmp_path / "work")
         shelf = Shelf(tmp_path, store, beneath)
         stack.callback(shelf.database.close)
@@ -171,7 +174,8 @@ def test_a_server_that_is_stopped_and_continued(
                 lambda: shelf.repository.verify(document),
                 store.check,
             ):
-                assert _busy(deed) == "the S3 server does not answer in time"
+                with _impatient():
+                    assert _busy(deed) == "the S3 server does not answer in time"
         finally:
             os.kill(pid, signal.SIGCONT)
         assert shelf.repository.verify(document) == b"kept"
