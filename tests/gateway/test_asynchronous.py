@@ -667,7 +667,8 @@ def test_a_foreign_community_answers_later(pair: Pair, later: float) -> None:
     assert handed.documents() == {
         peers.document_id(PEER, number): peers.content(PEER, number) for number in (1, 3)
     }
-    assert [status for _, status in pair.peer.figures.posted[-2:]] == [202, 202]
+    told = pair.peer.wait(lambda now: len(now.posted) == 2).posted
+    assert [status for _, status in told] == [202, 202]
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ from tests.gateway.region import (
 )
 from tests.nodes import Node
 from tests.test_tls import Authority
+from tests.waiting import eventually
 from xds.demo.tickets import TicketService
 
 #: Of the gateway: the XML of a message (with its ticket), one document, a whole message.
@@ -320,7 +321,7 @@ def test_documents_may_be_as_large_as_the_limits(chunked: bool, world: World) ->
     reply = world.fetch(OPEN, 1)
     assert (reply.outcome, rules(reply), reply.documents()) == (FAILURE, refused, {})
     peer.behave("answers")
-    assert staged(world.gateway) == []
+    assert eventually(lambda: not staged(world.gateway))
 
 
 # -- Certificates
