@@ -23,6 +23,7 @@ from xds.conformance import people, redact
 from xds.conformance.cases import case as made
 from xds.conformance.cases import read
 from xds.conformance.report import html
+from xds.conformance.results import as_json, as_junit
 from xds.conformance.runner import Exchange, Outcome, Result, Runner
 from xds.conformance.sending import Http, NoReply, Raw, Request
 from xds.conformance.target import Target, Tickets
@@ -376,6 +377,35 @@ def test_a_ticket_that_an_endpoint_quotes_is_taken_out(tmp_path: Path) -> None:
     result = Runner(Quoting(), target).one(one)
     assert "wanted ^DPoP" in result.reason
     assert "opaque" not in result.reason
+
+
+def test_an_address_that_an_endpoint_gives_is_shown_without_its_tokens(tmp_path: Path) -> None:
+    """Neither ours, quoted, nor one of its own, nor what is left of a token where a sentence breaks off."""
+    own, opaque = "eyJhbGciOiJFUzI1NiJ9.Zkvern0123456789.Zkvernknurr", "Zkvern0" * 60
+    (tmp_path / "token").write_text(opaque)
+    tickets = Tickets(token=tmp_path / "token")
+
+    class Quoting:
+        def send(self, request: Request) -> Raw:
+            headers = {"location": f"/login?next=%2Fa%3Ft%3D{own}", "x-a": f"a {opaque}", "x-b": f"b {own}"}
+            return Raw(200, headers, json.dumps({"url": f"http://u:p@e.test/{opaque}/{own}"}).encode())
+
+    steps = [
+        {"send": "http", "path": "/", "expect": {"http": 200}, "bind": {"url": "json:url"}},
+        {
+            "send": "http",
+            "path": "{url}",
+            "expect": {"headers": {"Location": "^x", "X-A": "^x", "X-B": "^x"}},
+        },
+    ]
+    one = made({"id": "a", "title": "t", "why": "w", "section": "s", "actor": "Document Responder",
+                "profiles": ["mhd"], "step": steps})  # fmt: skip
+    target = Target({"fhir": "http://e.test/fhir"}, tickets, patients=["1^^^&2.999&ISO"])
+    found = [Runner(Quoting(), target).one(one)]
+    assert len(found[0].exchanges[1].failures) == 3
+    for text in (html(found, {}, tickets.secrets), as_json(found, {}, tickets.secrets), as_junit(found)):
+        assert "Zkvern" not in text
+        assert "e.test" in text or "GET http" in text
 
 
 def test_a_report_is_written_in_time_whatever_came() -> None:

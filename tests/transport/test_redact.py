@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from xds.transport.redact import hides, pieces
+from xds.transport.redact import hides, line, pieces
 
 TICKET = "Zkvernknurr"
 HELD = {
@@ -41,6 +41,16 @@ def test_nothing_of_a_ticket_is_left(name: str) -> None:
     assert left.startswith(b"<a>before ")
     assert TICKET.encode() not in left
     assert re.search(rb"taken.out", left)
+
+
+@pytest.mark.parametrize(
+    "left", ["", ".", f".{TICKET}", f".{TICKET}.", f".{TICKET}.{TICKET}.{TICKET}.{TICKET}"]
+)
+def test_in_a_line_nothing_of_a_token_is_left_where_it_was_cut(left: str) -> None:
+    """Signed or encrypted, whole or not, and with anything before it."""
+    for before in ("", "next=%2Fa%3Ft%3D", "Bearer "):
+        assert line(f"{before}eyJhbGciOi{TICKET}{left} x") == f"{before}[token-taken-out] x"
+    assert line("GET /eyJ?a=eyJ.b.c HTTP/1.1") == "GET /eyJ?a=eyJ.b.c HTTP/1.1"
 
 
 def test_what_is_no_ticket_stays() -> None:

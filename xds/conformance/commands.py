@@ -153,7 +153,7 @@ def _run(arguments: argparse.Namespace, cases: Sequence[Case], target: Target) -
     written: tuple[tuple[Path | None, str], ...] = (
         (arguments.html, report.html(found, facts, secrets, remarks) if arguments.html else ""),
         (arguments.junit, results.as_junit(found)),
-        (arguments.json, results.as_json(found, facts, remarks)),
+        (arguments.json, results.as_json(found, facts, secrets, remarks)),
     )
     for path, text in written:
         if path:

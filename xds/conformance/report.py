@@ -137,7 +137,8 @@ def _facts(case: Case) -> str:
 def _exchange(number: int, exchange: Exchange, secrets: Collection[str]) -> str:
     request, answer = exchange.request, exchange.answer
     failures = "".join(f'<li class="failed">{escape(each)}</li>' for each in exchange.failures)
-    sent = f"{request.method} {redact.url(request.url)}\n{redact.headers(request.headers, secrets)}\n\n"
+    sent = f"{request.method} {redact.url(request.url, secrets)}\n"
+    sent += f"{redact.headers(request.headers, secrets)}\n\n"
     sent += redact.text(request.body, secrets)
     came = "There was no answer."
     if answer is not None:

@@ -1,13 +1,13 @@
 """Results for other programs: JSON, and JUnit's XML for whatever shows test results.
 
-commands.py writes them. Neither holds messages, so neither can hold a ticket.
+commands.py writes them. Neither holds messages; sentences and addresses, which may quote one, hold no ticket.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from xds.conformance import redact
@@ -19,7 +19,12 @@ from xds.transport.xml import escape
 _NOT_IN_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def as_json(results: Sequence[Result], facts: Mapping[str, str], remarks: Sequence[str] = ()) -> str:
+def as_json(
+    results: Sequence[Result],
+    facts: Mapping[str, str],
+    secrets: Collection[str] = (),
+    remarks: Sequence[str] = (),
+) -> str:
     """`{"facts", "remarks", "numbers", "results": [{"id", "outcome", "reason", …}]}`."""
     listed = [
         {
@@ -36,7 +41,7 @@ def as_json(results: Sequence[Result], facts: Mapping[str, str], remarks: Sequen
             "steps": [
                 {
                     "sent": step.title,
-                    "url": redact.url(step.request.url),
+                    "url": redact.url(step.request.url, secrets),
                     "http": step.answer.status if step.answer else None,
                     "failures": list(step.failures),
                 }

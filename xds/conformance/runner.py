@@ -92,9 +92,11 @@ class Runner:
     def _step(self, step: Step, names: Names) -> Exchange:
         names.forget("message")
         message, request = self._written(step.send, names.fill(dict(step.says)), names)
-        title = (
-            step.send if step.send not in ("http", "vector") else f"{request.method} {message.path or '/'}"
-        )
+        # A sentence quotes the answer, and a path may be out of one: either may have the ticket in it.
+        secrets = self.target.tickets.secrets
+        title = step.send
+        if step.send in ("http", "vector"):
+            title = f"{request.method} {redact.url(message.path or '/', secrets)}"
         try:
             raw = self.sender.send(request)
         except NoReply as error:
@@ -108,9 +110,8 @@ class Runner:
                 names.bind(name, taken(answer, names.fill(path)))
             except Unreadable as error:
                 failures.append(f"{name}: {error}")
-        # A sentence quotes the answer, and that may quote the ticket.
-        secrets = self.target.tickets.secrets
-        return Exchange(title, request, _kept(raw), tuple(redact.without(each, secrets) for each in failures))
+        told = tuple(redact.sentence(each, secrets) for each in failures)
+        return Exchange(title, request, _kept(raw), told)
 
     def _written(self, send: str, says: dict[str, Any], names: Names) -> tuple[Message, Request]:
         who = says.get("as", _WHO.get(send, "personnel"))

@@ -106,9 +106,9 @@ class _Kept:
     def write(self, path: Path, start: str, headers: Mapping[str, str]) -> int:
         """Head and body without tickets, under their name when they are on disk; the bytes written."""
         self._file.flush()
-        lines = [start]
+        lines = [redact.line(start)]
         for name, value in headers.items():
-            shown = redact.MARK if name.lower() in redact.SECRET_HEADERS else value
+            shown = redact.MARK if name.lower() in redact.SECRET_HEADERS else redact.line(value)
             if name.lower() != "transfer-encoding":  # the body is in one piece
                 lines.append(f"{name.title()}: {shown}")
         head = "\r\n".join((*lines, "", "")).encode("latin-1", "replace")

@@ -16,12 +16,16 @@ SECRET_HEADERS: Final = frozenset({"authorization", "dpop", "cookie", "set-cooki
 #: What stands in their place.
 MARK: Final = "[ticket taken out]"
 TAKEN_OUT: Final = b"<!-- ticket taken out -->"
+#: Without spaces: it may stand in a request line.
+MARK_IN_LINE: Final = "[token-taken-out]"
 _NAMES: Final = rb"Security|Assertion|EncryptedAssertion|BinarySecurityToken|UsernameToken"
 _START: Final = re.compile(
     rb"<((?:[^\s<>/!?:]++:)?(?:" + _NAMES + rb"))(?=[\s/>])"
     # What only begins like a token is taken up to its end too, so that nothing in it is looked at again.
     rb"|eyJ[\w-]{8}(?:[\w-]*+(\.[\w-]{8,}+\.[\w-]*+)|[\w-]*+)"
 )
+#: A body may have a document in base64 that begins like a token; a line has none, but what is left of tokens.
+_IN_LINE: Final = re.compile(r"eyJ[\w-]{8,}+(?:\.[\w-]*+)*+")
 #: What stands behind the name in a tag; in values there may be `>`.
 _REST: Final = re.compile(rb"""(?:[^<>"']|"[^"<]*"|'[^'<]*')*+>""")
 #: What opens in an element and hides tags, and how it ends.
@@ -49,12 +53,17 @@ def pieces(data: bytes | mmap.mmap) -> Iterator[bytes]:
             continue
         yield data[at : start.start()]
         if start[1] is None:
-            yield b"[token-taken-out]"  # without spaces: it may stand in a request line
+            yield MARK_IN_LINE.encode()
             at = start.end()
             continue
         yield TAKEN_OUT
         at = _end(data, start.start(), start[1])
     yield data[at:]
+
+
+def line(text: str) -> str:
+    """An address, a header field's value or a sentence without tokens, whole ones or cut off."""
+    return _IN_LINE.sub(MARK_IN_LINE, text)
 
 
 def _end(data: bytes | mmap.mmap, at: int, name: bytes) -> int:
