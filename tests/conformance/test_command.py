@@ -379,6 +379,51 @@ def test_a_ticket_that_an_endpoint_quotes_is_taken_out(tmp_path: Path) -> None:
     assert "opaque" not in result.reason
 
 
+ELSEWHERE = {
+    "https://other.test/fhir/Binary/1": False,
+    "http://e.test.other.test/fhir/Binary/1": False,
+    "http://e.test@other.test/fhir/Binary/1": False,
+    "http://other.test\\@e.test/fhir/Binary/1": False,
+    "http://e.test:8080/fhir/Binary/1": False,
+    "https://e.test/fhir/Binary/1": False,
+    "http://[e.test/fhir/Binary/1": False,
+    "http://e.test/fhir/Binary/1": True,
+    "http://E.test:80/elsewhere": True,
+    "Binary/1": True,
+}
+
+
+@pytest.mark.parametrize("url", ELSEWHERE)
+@pytest.mark.parametrize("kind", ["token", "keys"])
+def test_a_token_goes_to_no_other_host(url: str, kind: str, tmp_path: Path) -> None:
+    """Wherever attachment.url leads: another origin gets neither token nor patient, and that is said."""
+    asked: list[Request] = []
+
+    class Luring:
+        def send(self, request: Request) -> Raw:
+            asked.append(request)
+            return Raw(200, {}, json.dumps({"url": url}).encode())
+
+    (tmp_path / "token").write_text("opaque-token-1")
+    tickets = Tickets(token=tmp_path / "token") if kind == "token" else Tickets(keys=tmp_path)
+    steps = [
+        {"send": "http", "path": "/", "expect": {"http": 200}, "bind": {"url": "json:url"}},
+        {"send": "http", "path": "{url}", "expect": {"http": 404}},
+    ]
+    one = made({"id": "a", "title": "t", "why": "w", "section": "s", "actor": "Document Responder",
+                "profiles": ["mhd"], "step": steps})  # fmt: skip
+    target = Target(
+        {"fhir": "http://e.test/fhir"}, tickets, patients=["13116900216^^^&2.16.578.1.12.4.1.4.1&ISO"]
+    )
+    result = Runner(Luring(), target).one(one)
+    assert "Authorization" in asked[0].headers
+    given = {"Authorization", "DPoP", "nhn-patient-nin"} & set(asked[1].headers)
+    assert bool(given) is ELSEWHERE[url]
+    assert (
+        "no ticket was sent: the address is of another host" in " ".join(result.exchanges[1].failures)
+    ) is not bool(given)
+
+
 def test_an_address_that_an_endpoint_gives_is_shown_without_its_tokens(tmp_path: Path) -> None:
     """Neither ours, quoted, nor one of its own, nor what is left of a token where a sentence breaks off."""
     own, opaque = "eyJhbGciOiJFUzI1NiJ9.Zkvern0123456789.Zkvernknurr", "Zkvern0" * 60

@@ -16,7 +16,7 @@ from xds.conformance import checks, messages, redact, words
 from xds.conformance.answers import Answer, Unreadable
 from xds.conformance.cases import NEEDS, Case, Step, case
 from xds.conformance.messages import Message
-from xds.conformance.sending import NoReply, Raw, Request, Sender
+from xds.conformance.sending import NoReply, Raw, Request, Sender, same_origin
 from xds.conformance.target import Names, Skipped, Target
 from xds.metadata import national
 
@@ -110,6 +110,8 @@ class Runner:
                 names.bind(name, taken(answer, names.fill(path)))
             except Unreadable as error:
                 failures.append(f"{name}: {error}")
+        if failures and self.target.tickets.are_used and not self._is_for_target(message, request.url):
+            failures.append("no ticket was sent: the address is of another host than the target")
         told = tuple(redact.sentence(each, secrets) for each in failures)
         return Exchange(title, request, _kept(raw), told)
 
@@ -131,10 +133,14 @@ class Runner:
         headers = dict(message.headers)
         if message.content_type:
             headers["Content-Type"] = message.content_type
-        if send in ("http", "ITI-65"):
+        if send in ("http", "ITI-65") and self._is_for_target(message, url):
             for name, text in self.target.tickets.headers(who, patient, message.method, url).items():
                 headers.setdefault(name, text)
         return message, Request(message.method, url, headers, message.body)
+
+    def _is_for_target(self, message: Message, url: str) -> bool:
+        """Whether a ticket may go there: an address out of an answer may be of any host."""
+        return same_origin(url, self.target.addresses[message.at])
 
     def _announce(self, patient: str) -> None:
         if patient in self._announced:

@@ -148,6 +148,23 @@ class Http:
         return Raw(answer.status, headers, bytes(body))
 
 
+def same_origin(url: str, other: str) -> bool:
+    """Whether two addresses have the same scheme, host and port, as they are read when something is sent."""
+    try:
+        return _origin(url) == _origin(other)
+    except urllib3.exceptions.LocationParseError:
+        return False
+
+
+def _origin(url: str) -> tuple[str | None, str | None, int | None]:
+    parsed = urllib3.util.parse_url(url)
+    return (
+        parsed.scheme,
+        parsed.host,
+        parsed.port or urllib3.connectionpool.port_by_scheme.get(parsed.scheme or ""),
+    )
+
+
 def _noting(lines: weakref.WeakSet[socket.socket]) -> dict[str, Any]:
     """Pools by scheme whose connections put what they read from into `lines`."""
 
