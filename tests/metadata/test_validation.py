@@ -689,10 +689,21 @@ def test_a_broken_rule_is_reported_where_it_is_broken(rule: str, objects: Object
     assert {rule} | TOGETHER.get((rule, location), set()) == {r for r, _ in errors}
 
 
+#: What a sender need not give, and a registry must.
+ANSWER_RULES = {f"{prefix}-availabilityStatus-required" for prefix in ("DE", "SS", "FD", "AS")}
+
+
+def test_in_an_answer_each_object_has_a_status() -> None:
+    """A submission has none, and is reported as an answer would be."""
+    errors = check(good(), transaction="query")
+    assert {each.rule for each in errors} >= ANSWER_RULES
+    assert {each.code for each in errors} == {ErrorCode.REGISTRY_METADATA_ERROR}
+
+
 def test_no_rule_goes_untested() -> None:
     """Every rule has a message that breaks it, and every tested rule exists."""
     tested = {case[0] for cases in (ATTRIBUTE_CASES, OTHER_CASES, ON_DEMAND_CASES) for case in cases}
-    assert set(RULES) == tested
+    assert set(RULES) == tested | ANSWER_RULES
 
 
 CODES = {

@@ -92,6 +92,11 @@ def _attribute_rules(table: Table) -> dict[str, Rule]:
             rules[f"{start}required"] = _metadata(
                 f"{table.name}.{name} is required{limit}: give it in {place}.", "ITI TF-3 4.3.1-3"
             )
+        elif attribute.required("query"):
+            rules[f"{start}required"] = _metadata(
+                f"{table.name}.{name} is required in an answer: a registry gives it in {place}.",
+                "ITI TF-3 4.3.1-3",
+            )
         if any(attribute.prohibited(column) for column in _SENDERS):
             rules[f"{start}prohibited"] = _metadata(
                 f"{table.name}.{name} must not be sent in this transaction: take out {place}.",
