@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.metadata import samples
@@ -44,3 +46,37 @@ def test_everything_wrong_is_told_up_to_a_bound() -> None:
         b"</rim:ValueList>", b"</rim:Valuelist>"
     )
     assert 3 < len(schema.check(samples.element(three))) <= 50
+
+
+_LONG = 150_000
+
+
+def _long(each: bytes, last: bytes = b"") -> bytes:
+    return samples.message([]).replace(
+        b"</rim:RegistryObjectList>", each * _LONG + last + b"</rim:RegistryObjectList>"
+    )
+
+
+LONG = {
+    "all of it": (_long(b"<rim:ExtrinsicObject/>"), 50, "misses a required attribute"),
+    "the first": (
+        _long(b"<rim:ObjectRef id='a'/>").replace(b"<rim:ObjectRef id='a'/>", b"<rim:ObjectRef/>", 1),
+        1,
+        "misses a required attribute (id)",
+    ),
+    "the last": (_long(b"<rim:ObjectRef id='a'/>", b"<rim:ObjectRef/>"), 1, "Something in a long list"),
+    "nothing": (_long(b"<rim:ObjectRef id='a'/>"), 0, ""),
+}
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_a_long_body_takes_no_longer_than_it_is_long(name: str) -> None:
+    """However much of it is wrong; what is wrong at its beginning has its place."""
+    message, number, sentence = LONG[name]
+    body = samples.element(message)
+    began = time.process_time()
+    found = schema.check(body)
+    assert time.process_time() - began < 10
+    assert len(found) == number
+    assert all(sentence in each.sentence for each in found)
+    assert len(body[0]) == _LONG + (name == "the last")  # and nothing was taken out of it
