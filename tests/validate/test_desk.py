@@ -12,7 +12,11 @@ import pytest
 
 from tests.blackbox import messages as m
 from tests.fhir.messages import Bundle
+from tests.metadata import samples
+from tests.registry.test_masking import OWN, answered, text_of
 from tests.validate.test_equal import http
+from xds.metadata.ebrim import write_object
+from xds.metadata.entries import registry_object
 from xds.validate.desk import Settings
 from xds.validate.findings import Severity
 from xds.validate.judging import JUDGES, judge
@@ -68,6 +72,34 @@ def test_everything_wrong_is_told_at_once_with_its_place_and_its_line() -> None:
     assert metadata.line > 0
     assert metadata.source == "ITI TF-3 4.3.1-3"
     assert report.status == 1
+
+
+RIM = b'xmlns:rim="urn:oasis:names:tc:ebxml-regrep:xsd:rim:3.0"'
+
+
+def _answer(listed: bytes) -> bytes:
+    return (
+        b'<query:AdhocQueryResponse xmlns:query="urn:oasis:names:tc:ebxml-regrep:xsd:query:3.0" '
+        b'status="urn:oasis:names:tc:ebxml-regrep:ResponseStatusType:Success">'
+        b"<rim:RegistryObjectList %b>%b</rim:RegistryObjectList></query:AdhocQueryResponse>" % (RIM, listed)
+    )
+
+
+def test_a_masked_entry_is_a_remark_in_an_answer_alone() -> None:
+    """What a node writes of a blocked document is valid; a sender must tell everything."""
+    shown = answered(text_of(samples.document_entry()))
+    report = judge("x", _answer(shown), Settings())
+    assert [(each.severity, each.location) for each in report.findings] == [(Severity.INFORMATION, OWN)]
+    assert "masked (sperret)" in report.findings[0].remedy
+    sent = b"<rim:RegistryObjectList %b>%b</rim:RegistryObjectList>" % (RIM, shown)
+    assert judge("x", sent, Settings()).status == 1
+
+
+def test_an_entry_without_status_is_told_in_an_answer() -> None:
+    """Senders give none, a registry must."""
+    entry = write_object(registry_object(samples.document_entry()))
+    rules = {each.rule for each in judge("x", _answer(entry), Settings()).findings}
+    assert "DE-availabilityStatus-required" in rules
 
 
 HOSTILE = {

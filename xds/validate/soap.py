@@ -16,6 +16,7 @@ from xds.errors import Fault, FaultCode, RegistryFailure, sender
 from xds.metadata import names, validation
 from xds.metadata.ebrim import read_object, read_object_list
 from xds.metadata.model import RegistryObject
+from xds.registry.masking import MASK
 from xds.registry.queries import MULTI_PATIENT_QUERIES
 from xds.security import wsse
 from xds.transactions import body as bodies
@@ -35,6 +36,10 @@ from xds.validate.wire import Saved
 _UNDERSTOOD: Final = addressing.UNDERSTOOD | {wsse.TAG, iti80.BLOCK}
 _ADDRESSED: Final = "WS-Addressing 1.0, SOAP Binding 6.4"
 _SUBMISSION: Final = f"{{{names.LCM}}}SubmitObjectsRequest"
+_MASKED: Final = (
+    f"The entry is masked (sperret): {MASK} stands for what is not told, and the rules of metadata do not hold "
+    "for it (docs/access-rules.md)."
+)
 _UPDATING: Final = frozenset((names.UPDATE_AVAILABILITY_STATUS, names.SUBMIT_ASSOCIATION))
 
 
@@ -193,6 +198,15 @@ def _metadata(
     return of_errors(errors, _lines(root))
 
 
+def _is_masked(obj: RegistryObject) -> bool:
+    """Whether it is the entry of a document that the patient has blocked: it names no patient."""
+    return any(
+        each.attributes.get("identificationScheme") == names.DOCUMENT_PATIENT_ID
+        and each.attributes.get("value") == MASK
+        for each in obj.external_identifiers
+    )
+
+
 def _is_answer(body: etree._Element) -> bool:
     name = etree.QName(body).localname
     return name.endswith("Response") or name in ("Fault", "MCCI_IN000002UV01")
@@ -208,12 +222,14 @@ def _answer(message: Message, settings: Settings) -> tuple[str, list[Finding]]:
     if misfits := schema.check(body):
         errors = [broken("schema", each.location, "", each.sentence) for each in misfits]
         return what, of_errors(errors)
-    objects = tuple(
+    listed = [
         read_object(each)
         for each in body.iterfind(f"{kinds.OBJECT_LIST}/*")
         if each.tag != f"{{{names.RIM}}}ObjectRef"
-    )
+    ]
+    objects = tuple(each for each in listed if not _is_masked(each))
     found = _metadata(objects, "query", body, settings) if objects else []
+    found += [note(_MASKED, each.id) for each in listed if _is_masked(each)]
     status = body.get("status") or body.findtext("status") or ""
     if status and status != names.SUCCESS:
         number = sum(1 for _ in body.iter(f"{{{names.RS}}}RegistryError"))
