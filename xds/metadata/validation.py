@@ -29,6 +29,8 @@ _UPDATES: Final = ("ITI-57", "ITI-92")
 
 _VALUE_LENGTH: Final = 256
 _TEXT_LENGTH: Final = 1024
+#: Errors of one message after which no more is looked for.
+MOST: Final = 10_000
 #: Wrong values of one attribute that are told apart in its error.
 _DETAILS: Final = 10
 
@@ -60,6 +62,8 @@ def check(
 ) -> tuple[RegistryError, ...]:
     """Every error of a submission: object by object in message order and table order, then the whole.
 
+    After MOST errors no more is looked for: half a million empty elements would have as many.
+
     A rule is reported once at a location, with what is wrong with the first values that break it.
     With `codes`, an object's codes are judged after all else of it; some of these findings are warnings.
     Whether limited metadata is accepted at all is the registry's to say.
@@ -69,9 +73,13 @@ def check(
     """
     message = _Message(adopt_siblings(objects), transaction)
     found: dict[tuple[str, str, bool], list[str]] = {}
+    errors = 0  # warnings do not count: an error behind them must be found
     for finding in _all(message, codes):
         rule_id, location, detail = finding[:3]
         warning = isinstance(finding, CodeFinding) and finding.warning
+        errors += not warning and (rule_id, location, warning) not in found
+        if errors > MOST:
+            break
         details = found.setdefault((rule_id, location, warning), [])
         if detail and len(details) < _DETAILS and detail not in details:
             details.append(detail)

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from xds.errors import Fault
+from xds.metadata.validation import MOST
 from xds.transport.mime import too_large
 from xds.validate import fhir, soap, tickets, wire
 from xds.validate.desk import Settings
-from xds.validate.findings import Finding, Severity, of_fault
+from xds.validate.findings import Finding, Severity, note, of_fault
 from xds.validate.kinds import KINDS, recognise
 from xds.validate.wire import Saved
 
@@ -66,6 +67,8 @@ def judge(name: str, data: bytes, settings: Settings) -> Report:
         what, found = JUDGES[kind](saved, settings)
     except Fault as fault:
         what, found = KINDS[kind], [of_fault(fault)]
+    if sum(each.severity is Severity.ERROR for each in found) >= MOST:
+        found.append(note(f"After {MOST:,} errors of metadata no more is looked for: there may be more."))
     order = {severity: number for number, severity in enumerate(Severity)}
     return Report(name, kind, what, tuple(sorted(found, key=lambda each: order[each.severity])))
 
