@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
-from xds.errors import Fault, RegistryFailure
+from xds.errors import Fault, RegistryFailure, sender
 from xds.fhir import body, cursor, provide, publish
 from xds.fhir.interaction import Options, Request
 from xds.fhir.mapping import Place
@@ -21,6 +21,7 @@ from xds.fhir.validate import READERS, judged
 from xds.transactions import iti8_patient_identity_feed as iti8
 from xds.transactions.rules import broken
 from xds.transactions.transaction import Node
+from xds.transport import mllp
 from xds.transport.mime import too_large
 from xds.validate import audit_events, kinds
 from xds.validate.desk import Settings, desk
@@ -68,6 +69,11 @@ def judge_cda(saved: Saved, settings: Settings) -> tuple[str, list[Finding]]:
 def judge_hl7v2(saved: Saved, settings: Settings) -> tuple[str, list[Finding]]:
     """A message of the patient feed (ITI-8), with or without the frame of MLLP."""
     data = saved.body.strip(b"\x0b\x1c\r\n") + b"\r"
+    if len(data) > mllp.MOST_BYTES:
+        sentence = (
+            f"The message is larger than {mllp.MOST_BYTES} bytes, which is all that a node reads of one."
+        )
+        return "a message of ITI-8", [of_fault(sender(sentence))]
     with desk(settings) as node:
         try:
             iti8.judge(node, data)
