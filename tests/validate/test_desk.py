@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from tests.fhir.messages import Bundle
 from tests.metadata import samples
 from tests.registry.test_masking import OWN, answered, text_of
 from tests.validate.test_equal import http
+from xds.cli import main
 from xds.metadata.ebrim import write_object
 from xds.metadata.entries import registry_object
 from xds.validate.desk import Settings
@@ -136,6 +138,42 @@ def test_hostile_input_is_a_finding_whatever_it_is_taken_for(name: str, kind: st
     assert judge(name, HOSTILE[name], Settings(patients="open", kind=kind)).status == 1
 
 
+BEGINNINGS = {
+    "JSON with a byte order mark": (b'\xef\xbb\xbf{"resourceType": "Patient"}', "byte order mark"),
+    "JSON that is an array": (b'[{"resourceType": "Patient"}]', "JSON"),
+    "FHIR in UTF-16": ('<Patient xmlns="http://hl7.org/fhir"/>'.encode("utf-16"), "UTF-16"),
+}
+
+
+@pytest.mark.parametrize("name", BEGINNINGS)
+def test_what_is_wrong_with_a_file_is_not_told_as_its_content_type(name: str) -> None:
+    """It has none: what is told is what the file begins with."""
+    data, sentence = BEGINNINGS[name]
+    report = judge("x", data, OPEN)
+    assert report.kind == "fhir"
+    assert sentence in report.findings[0].remedy
+    assert "Content-Type" not in report.findings[0].remedy
+
+
+def test_a_message_of_the_feed_is_as_long_as_a_node_reads_one() -> None:
+    """A longer one is not parsed, which would take minutes."""
+    began = time.process_time()
+    report = judge("x", b"MSH|^~\\&|A\r" + b"PID|1\r" * 1_000_000, OPEN)
+    assert "65536 bytes" in report.findings[0].remedy
+    assert time.process_time() - began < 5
+
+
+def test_after_so_many_errors_no_more_is_looked_for() -> None:
+    """And that is said."""
+    kind = "urn:uuid:7edca82f-054d-47f2-a32e-9b2a5b5186c1"
+    empty = b"".join(
+        b'<rim:ExtrinsicObject id="a%d" objectType="%b"/>' % (each, kind.encode()) for each in range(5000)
+    )
+    report = judge("x", b"<rim:RegistryObjectList %b>%b</rim:RegistryObjectList>" % (RIM, empty), OPEN)
+    assert sum(each.severity is Severity.ERROR for each in report.findings) == 10_000
+    assert "After 10,000 errors" in report.findings[-1].remedy
+
+
 def test_what_is_too_large_is_a_finding() -> None:
     """By the limits of a node."""
     from xds.transport.limits import Limits
@@ -157,6 +195,27 @@ def test_a_header_that_does_not_end_takes_no_longer_than_it_is_long() -> None:
 def test_every_kind_has_a_judge() -> None:
     """The two tables are of the same kinds."""
     assert list(KINDS) == list(JUDGES)
+
+
+def test_the_command_ends_well_whatever_it_is_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Names that are no UTF-8, links that lead nowhere or round, a pipe; nothing is nothing that is valid."""
+    folder, page = tmp_path / "given", tmp_path / "page.html"
+    folder.mkdir()
+    assert main(["validate", str(folder)]) == 2
+    assert "there is no file" in capsys.readouterr().err
+    (folder / os.fsdecode(b"<i>\xff")).write_bytes(bytes(GOOD["ITI-18"]))
+    (folder / "round").symlink_to(folder)
+    (folder / "nowhere").symlink_to(tmp_path / "nothing")
+    os.mkfifo(folder / "pipe")
+    options = ["--patients", "open", str(folder)]
+    assert main(["validate", "--json", "--html", str(page), *options]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert found["name"].endswith("<i>?")
+    assert "&lt;i&gt;?" in page.read_text(encoding="utf-8")
+    assert main(["validate", "--html", str(folder), *options]) == 2
+    assert "cannot be written" in capsys.readouterr().err
 
 
 def test_the_command_says_what_it_found(tmp_path: Path) -> None:

@@ -33,14 +33,19 @@ def run(arguments: argparse.Namespace) -> int:
         kind=arguments.kind or "",
     )
     reports, status = [], 0
-    for path in _files(arguments.files):
+    files = list(_files(arguments.files))
+    if not files:
+        print("xds: there is no file in what was named", file=sys.stderr)
+        return 2
+    for path in files:
         try:
             data = _read(path, settings.limits.total_bytes)
         except OSError as error:
             print(f"xds: {printable(str(path))}: {error.strerror}", file=sys.stderr)
             status = 2
             continue
-        name = "standard input" if str(path) == "-" else str(path)
+        # A name may have bytes that are no UTF-8, which neither JSON nor a page can say.
+        name = "standard input" if str(path) == "-" else str(path).encode("utf-8", "replace").decode()
         report = judge(name, data, settings)
         status = max(status, report.status)
         reports.append(report)
@@ -49,7 +54,13 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         show_json([as_json(each) for each in reports])
     if arguments.html:
-        arguments.html.write_text(as_html(reports), encoding="utf-8")
+        try:
+            arguments.html.write_text(as_html(reports), encoding="utf-8")
+        except OSError as error:
+            print(
+                f"xds: {printable(str(arguments.html))} cannot be written: {error.strerror}", file=sys.stderr
+            )
+            return 2
     return status
 
 

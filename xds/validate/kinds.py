@@ -81,7 +81,7 @@ class Recognised:
 
 def recognise(saved: Saved) -> Recognised:
     """What was saved."""
-    data = saved.body.lstrip(b"\xef\xbb\xbf \t\r\n\x0b")
+    data = _begun(saved)
     kind = media_type(saved.content_type)[0]
     if not saved.body.strip():
         if saved.headers.get("authorization", redact.MARK) != redact.MARK:
@@ -106,7 +106,7 @@ def content_type(saved: Saved) -> str:
     """The Content-Type that came with it, or that its content is of."""
     if saved.content_type:
         return saved.content_type
-    data = saved.body.lstrip()
+    data = _begun(saved)
     if data.startswith(b"--"):
         boundary = data[2:4096].partition(b"\n")[0].strip().decode("latin-1")
         first = re.search(rb"content-type:\s*([^\r\n]+)", data[:4096], re.IGNORECASE)
@@ -114,9 +114,15 @@ def content_type(saved: Saved) -> str:
         start = re.search(rb"content-id:\s*([^\r\n]+)", data[:4096].partition(b"\r\n\r\n")[0], re.IGNORECASE)
         named = f'; start="{start[1].decode("latin-1").strip()}"' if start else ""
         return f'multipart/related; type="{kind}"; boundary="{boundary}"{named}'
-    if data[:1] == b"{":
+    if data[:1] in (b"{", b"["):
         return "application/fhir+json"
-    return "application/fhir+xml" if b"http://hl7.org/fhir" in data[:2048] else _soap_type(data)
+    beginning = data[:4096].replace(b"\0", b"")  # it may be UTF-16
+    return "application/fhir+xml" if b"http://hl7.org/fhir" in beginning else _soap_type(beginning)
+
+
+def _begun(saved: Saved) -> bytes:
+    """The body without what may stand before its first character: a byte order mark, blanks, MLLP's frame."""
+    return saved.body.lstrip(b"\xef\xbb\xbf \t\r\n\x0b")
 
 
 def assertion(data: bytes) -> bytes:
@@ -126,7 +132,7 @@ def assertion(data: bytes) -> bytes:
 
 
 def _soap_type(data: bytes) -> str:
-    return "text/xml" if soap.SOAP11.encode() in data[:4096] else "application/soap+xml"
+    return "text/xml" if soap.SOAP11.encode() in data else "application/soap+xml"
 
 
 def _decoded(text: bytes) -> bytes:

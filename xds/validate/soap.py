@@ -37,8 +37,8 @@ _UNDERSTOOD: Final = addressing.UNDERSTOOD | {wsse.TAG, iti80.BLOCK}
 _ADDRESSED: Final = "WS-Addressing 1.0, SOAP Binding 6.4"
 _SUBMISSION: Final = f"{{{names.LCM}}}SubmitObjectsRequest"
 _MASKED: Final = (
-    f"The entry is masked (sperret): {MASK} stands for what is not told, and the rules of metadata do not hold "
-    "for it (docs/access-rules.md)."
+    f"The entry is masked (sperret): {MASK} stands for what is not told, and the rules of metadata do not "
+    "hold for it (docs/access-rules.md)."
 )
 _UPDATING: Final = frozenset((names.UPDATE_AVAILABILITY_STATUS, names.SUBMIT_ASSOCIATION))
 
