@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import re
 import time
+from urllib.parse import quote
 
 import pytest
 
@@ -62,12 +65,48 @@ def test_what_is_no_ticket_stays() -> None:
     assert b"".join(pieces(b"")) == b""
 
 
-@pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-16-be"])
+ASSERTION = (
+    f'<saml:Assertion xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion">{TICKET * 9}</saml:Assertion>'
+)
+BEARER = base64.urlsafe_b64encode(ASSERTION.encode()).decode()
+
+
+@pytest.mark.parametrize("before", ["", "/fhir?access_token=", "a=b%3D", "Bearer "])
+@pytest.mark.parametrize("bearer", [BEARER, quote(base64.b64encode(ASSERTION.encode())), BEARER[:70]])
+def test_in_a_line_nothing_of_an_assertion_in_base64_is_left(before: str, bearer: str) -> None:
+    """In the address, by mistake, or in another header field; what is no XML stays."""
+    assert line(f"{before}{bearer} x") == f"{before}[token-taken-out] x"
+    certificate = "MIIB" + BEARER
+    assert line(certificate) == certificate
+
+
+@pytest.mark.parametrize("before", ["", "x", "xx", "<Envelope>"])
+def test_an_assertion_in_base64_is_told(before: str) -> None:
+    """In a form, in JSON, or all of the body: a document in base64 is kept."""
+    for coded in (base64.b64encode, base64.urlsafe_b64encode, base64.encodebytes):
+        assert hides(b'{"data":"' + coded((before + ASSERTION).encode()) + b'"}')
+        assert not hides(b'{"data":"' + coded(b'<ClinicalDocument xmlns="urn:hl7-org:v3"/>') + b'"}')
+
+
+@pytest.mark.parametrize("sign", ["&lt;", "&#60;", "&#x3C;", "\\u003c", "\\u003C", "%3C"])
+def test_a_ticket_as_the_text_of_something_else_is_told(sign: str) -> None:
+    """As the value of an element, in JSON, in a form."""
+    for name in ("saml:Assertion", "Security", "wsse%3ASecurity", "EncryptedAssertion"):
+        assert hides(f"<a>{sign}{name} a='b'>".encode())
+    assert not hides(f"<a>{sign}saml:Assertions and {sign}b>Assertion".encode())
+
+
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be"])
 @pytest.mark.parametrize("name", ["header", "assertion", "without a prefix"])
 def test_a_ticket_in_other_bytes_is_told(name: str, codec: str) -> None:
     """What cannot be redacted is known, so that it is not kept."""
     assert hides(HELD[name].encode(codec))
     assert not hides(HELD[name].encode())
+
+
+def test_what_is_compressed_is_told_whatever_its_head_says() -> None:
+    """Nobody can find a ticket in it."""
+    assert hides(gzip.compress(ASSERTION.encode()))
 
 
 def test_a_part_in_base64_is_told() -> None:

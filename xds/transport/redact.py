@@ -6,6 +6,7 @@ hide a ticket from it, as compression or base64 would, is found out before, and 
 
 from __future__ import annotations
 
+import base64
 import mmap
 import re
 from collections.abc import Iterator
@@ -24,18 +25,41 @@ _START: Final = re.compile(
     # What only begins like a token is taken up to its end too, so that nothing in it is looked at again.
     rb"|eyJ[\w-]{8}(?:[\w-]*+(\.[\w-]{8,}+\.[\w-]*+)|[\w-]*+)"
 )
-#: A body may have a document in base64 that begins like a token; a line has none, but what is left of tokens.
-_IN_LINE: Final = re.compile(r"eyJ[\w-]{8,}+(?:\.[\w-]*+)*+")
+#: A body may have a document in base64 that begins like a token, or is XML; a line has none, but tickets, and
+#: what is left of them.
+_IN_LINE: Final = re.compile(
+    r"eyJ[\w-]{8,}+(?:\.[\w-]*+)*+"
+    r"|(?:(?<![\w+/-])|(?<=%3D)|(?<=%3d))P[C-H](?:[\w+/-]|%2[BbFf]){60,}+(?:=|%3[Dd])*+"
+)
 #: What stands behind the name in a tag; in values there may be `>`.
 _REST: Final = re.compile(rb"""(?:[^<>"']|"[^"<]*"|'[^'<]*')*+>""")
 #: What opens in an element and hides tags, and how it ends.
 _NO_TAGS: Final = {b"<!--": b"-->", b"<![CDATA[": b"]]>", b"<?": b"?>"}
-#: A part that is text in base64 or another code, and the names of what holds tickets in UTF-16, whichever
-#: byte comes first.
+
+
+def _in_base64(text: bytes) -> bytes:
+    """A pattern for a text within base64, of either alphabet and in lines, wherever in it the text begins."""
+    found = []
+    for before in range(3):
+        coded = base64.b64encode(b"\0" * before + text)
+        whole = coded[-(-before * 8 // 6) : (before + len(text)) * 8 // 6]
+        signs = (re.escape(bytes((each,))) for each in whole)
+        found.append(rb"[\r\n]{0,2}".join(signs).replace(rb"\+", b"[+-]").replace(b"/", b"[/_]"))
+    return b"|".join(found)
+
+
+#: What a compressed body begins with.
+_GZIP: Final = b"\x1f\x8b"
+#: A part that is text in base64 or another code; an assertion in base64, as a bearer of FHIR is one; what
+#: holds tickets as the text of something else; and its names in UTF-16 and UTF-32, in either order of bytes.
 _HIDDEN: Final = re.compile(
     rb"(?i:content-transfer-encoding:\s*+(?!7bit|8bit|binary)\S)|"
+    + _in_base64(b"oasis:names:tc:SAML")
+    + rb"|(?i:&lt;|&#0*60;|&#x0*3c;|\\u003c|%3c)(?:[\w.-]{1,100}(?::|%3[Aa]))?(?:"
+    + _NAMES
+    + rb")\b|"
     + b"|".join(
-        re.escape(b"\0".join(bytes((each,)) for each in name)) for name in (b"Security", b"Assertion")
+        b"\0{1,3}".join(re.escape(bytes((each,))) for each in name) for name in (b"Security", b"Assertion")
     )
 )
 
@@ -62,7 +86,7 @@ def pieces(data: bytes | mmap.mmap) -> Iterator[bytes]:
 
 
 def line(text: str) -> str:
-    """An address, a header field's value or a sentence without tokens, whole ones or cut off."""
+    """An address, a header field's value or a sentence without tokens and assertions, whole or cut off."""
     return _IN_LINE.sub(MARK_IN_LINE, text)
 
 
@@ -91,4 +115,4 @@ def _end(data: bytes | mmap.mmap, at: int, name: bytes) -> int:
 
 def hides(data: bytes | mmap.mmap) -> bool:
     """Whether a ticket may be in the message in a form that `pieces` does not know."""
-    return _HIDDEN.search(data) is not None
+    return data[:2] == _GZIP or _HIDDEN.search(data) is not None
