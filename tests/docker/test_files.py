@@ -238,9 +238,11 @@ def test_settings_commands_and_names_in_pods_are_real(
 def test_the_node_in_kubernetes_is_asked_where_it_answers() -> None:
     """Probes, port and the time that it may take to end."""
     pod, node = next((pod, each) for name, pod, each in containers() if name == "xds:node")
-    assert node["readinessProbe"]["httpGet"]["path"] == node["startupProbe"]["httpGet"]["path"]
     assert node["readinessProbe"]["httpGet"]["path"] == "/health/ready"
-    assert node["livenessProbe"]["httpGet"]["path"] == "/health/live"
+    # What restarts a pod, at the start too, must not ask for its database and S3.
+    assert (
+        node["startupProbe"]["httpGet"]["path"] == node["livenessProbe"]["httpGet"]["path"] == "/health/live"
+    )
     assert str(node["ports"][0]["containerPort"]) in dict(dockerfile()[-1])["EXPOSE"]
     spare = pod["terminationGracePeriodSeconds"] - node["lifecycle"]["preStop"]["sleep"]["seconds"]
     assert spare >= Limits().seconds
