@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import socket
+import ssl
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,10 +17,14 @@ from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 
+import psutil
 import pytest
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from lxml import etree
 
 from tests.nodes import Node
+from tests.test_tls import Authority
+from tests.waiting import eventually
 from xds.cli import main
 from xds.client.patients import patient_id
 from xds.conformance import people, redact
@@ -252,6 +260,74 @@ def test_an_endpoint_that_does_not_answer_in_time_fails_the_case(
     arguments = ["--registry", endpoint(b"", 3), "--case", "query-no-hits", "--seconds", "0.5"]
     assert main(["conformance", *arguments]) == 1
     assert "no answer within 0.5 s" in capsys.readouterr().out
+
+
+def test_who_is_too_slow_again_and_again_is_not_waited_for(
+    endpoint: Callable[..., str], tmp_path: Path
+) -> None:
+    """Five cases have failed, the others of that address are skipped; another address is asked."""
+    report = tmp_path / "report.json"
+    arguments = ["--registry", endpoint(b"", 60), "--repository", endpoint(b"hello"), "--seconds", "0.2"]
+    arguments += ["--profile", "ihe-registry", "--profile", "ihe-repository", "--json", str(report)]
+    assert main(["conformance", *arguments]) == 1
+    found = json.loads(report.read_text())["results"]
+    slow = [each for each in found if "no answer within" in each["reason"]]
+    left = [each for each in found if "too slow 5 times in a row" in each["reason"]]
+    assert {each["outcome"] for each in slow} == {"failed"}
+    assert {each["outcome"] for each in left} == {"skipped"}
+    assert len(slow) <= 5 < len(left)
+    assert sum("no HTTP" in each["reason"] for each in found) > 5
+
+
+def test_a_run_that_is_broken_off_writes_its_reports(endpoint: Callable[..., str], tmp_path: Path) -> None:
+    """Ctrl-C: what was found is there, the other cases are skipped."""
+    report = tmp_path / "report.json"
+    arguments = ["--registry", endpoint(b"", 60), "--profile", "ihe-registry", "--json", str(report)]
+    with subprocess.Popen(
+        ["env", "--default-signal", sys.executable, "-m", "xds.cli", "conformance", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as running:
+        # It has begun when it asks; Python has its handler long before.
+        assert eventually(lambda: bool(psutil.Process(running.pid).net_connections()))
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert b"Traceback" not in err
+    found = json.loads(report.read_text())
+    assert found["numbers"]["passed"] == 0
+    assert {each["reason"] for each in found["results"]} >= {"broken off before it"}
+    assert b"broken off before it" in out
+
+
+def test_a_client_certificate_is_for_the_target_alone(tmp_path: Path) -> None:
+    """An answer may lead anywhere, and a certificate says who asks."""
+    authority = Authority(tmp_path, "authority")
+    certificate, key = authority.issue("localhost", ExtendedKeyUsageOID.SERVER_AUTH)
+    shown: list[object] = []
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    context.load_verify_locations(authority.file)
+    context.verify_mode = ssl.CERT_OPTIONAL
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            for _ in range(2):
+                connection, _ = listener.accept()
+                with context.wrap_socket(connection, server_side=True) as secure:
+                    shown.append(secure.getpeercert())
+                    secure.recv(65536)
+                    secure.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+
+        serving = threading.Thread(target=serve)
+        serving.start()
+        own, own_key = authority.issue("tester", ExtendedKeyUsageOID.CLIENT_AUTH)
+        http = Http(ca=authority.file, certificate=own, key=own_key)
+        url = f"https://localhost:{listener.getsockname()[1]}/"
+        for anonymous in (False, True):
+            assert http.send(Request("GET", url, anonymous=anonymous)).body == b"ok"
+        serving.join()
+    assert [bool(each) for each in shown] == [True, False]
 
 
 TRICKLES = {

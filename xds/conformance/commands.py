@@ -112,7 +112,7 @@ def _target(arguments: argparse.Namespace) -> Target:
 def _run(arguments: argparse.Namespace, cases: Sequence[Case], target: Target) -> int:
     from xds.conformance import report, results
     from xds.conformance.redact import url
-    from xds.conformance.runner import Outcome, Runner, find_out, leave_out
+    from xds.conformance.runner import Outcome, Result, Runner, find_out, leave_out
     from xds.conformance.sending import Http
 
     try:
@@ -131,15 +131,20 @@ def _run(arguments: argparse.Namespace, cases: Sequence[Case], target: Target) -
     first = [each for each in cases if each.id.startswith("ticket-")]
     terminal = sys.stderr.isatty()
     # Proofs of possession are good for seconds: what has them comes before everything else.
-    for result in runner.run(first):
-        found.append(result)
-        _tell(result, len(found), len(cases), terminal)
-    remarks += find_out(runner) if len(first) < len(cases) else []
-    for each in remarks:
-        print(f"xds: {each}", file=sys.stderr)
-    for result in runner.run(cases[len(first) :]):
-        found.append(result)
-        _tell(result, len(found), len(cases), terminal)
+    broken_off = False
+    try:
+        for result in runner.run(first):
+            found.append(result)
+            _tell(result, len(found), len(cases), terminal)
+        remarks += find_out(runner) if len(first) < len(cases) else []
+        for each in remarks:
+            print(f"xds: {each}", file=sys.stderr)
+        for result in runner.run(cases[len(first) :]):
+            found.append(result)
+            _tell(result, len(found), len(cases), terminal)
+    except KeyboardInterrupt:  # what there is goes into the reports
+        broken_off = True
+        found += [Result(each, Outcome.SKIPPED, "broken off before it") for each in cases[len(found) :]]
     facts = {
         "Target": ", ".join(f"{name} {url(address)}" for name, address in target.addresses.items()),
         "Begun": f"{begun:%Y-%m-%d %H:%M:%S} UTC",
@@ -165,6 +170,8 @@ def _run(arguments: argparse.Namespace, cases: Sequence[Case], target: Target) -
     numbers = Counter(each.outcome for each in found)
     _summary(found, terminal)
     print(", ".join(f"{numbers[state]} {state}" for state in Outcome))
+    if broken_off:
+        return 130
     if numbers[Outcome.FAILED]:
         return 1
     return 0 if numbers[Outcome.PASSED] else _wrong("no case could be run: see why each was skipped")

@@ -7,6 +7,7 @@ endpoint does ends in a traceback.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -16,7 +17,7 @@ from xds.conformance import checks, messages, redact, words
 from xds.conformance.answers import Answer, Unreadable
 from xds.conformance.cases import NEEDS, Case, Step, case
 from xds.conformance.messages import Message
-from xds.conformance.sending import NoReply, Raw, Request, Sender, same_origin
+from xds.conformance.sending import NoReply, Raw, Request, Sender, TooSlow, same_origin
 from xds.conformance.target import Names, Skipped, Target
 from xds.metadata import national
 
@@ -50,6 +51,8 @@ class Result:
     seconds: float = 0.0
 
 
+#: Who answers nothing in time so often is not waited for any more: there are hundreds of cases.
+_PATIENCE: Final = 5
 #: Whose ticket a request has when its step does not say.
 _WHO: Final = {"ITI-44": "system", "http": "token", "ITI-65": "token"}
 
@@ -61,6 +64,8 @@ class Runner:
     sender: Sender
     target: Target
     _announced: set[str] = field(default_factory=set)
+    #: How often in a row an address was too slow.
+    _late: Counter[str] = field(default_factory=Counter)
 
     def run(self, cases: Iterable[Case]) -> Iterator[Result]:
         """The result of each case, in order."""
@@ -97,10 +102,15 @@ class Runner:
         title = step.send
         if step.send in ("http", "vector"):
             title = f"{request.method} {redact.url(message.path or '/', secrets)}"
+        address = self.target.addresses[message.at]
+        if self._late[address] >= _PATIENCE:
+            raise Skipped(f"{redact.url(address)} was too slow {_PATIENCE} times in a row: not asked again")
         try:
             raw = self.sender.send(request)
         except NoReply as error:
+            self._late[address] += isinstance(error, TooSlow)
             return Exchange(title, request, None, (f"no answer: {error}",))
+        del self._late[address]
         answer = Answer(raw)
         failures = checks.judge(answer, names.fill(dict(step.expect)), checks.Seen(message, names.made))
         for name, path in step.bind.items():
@@ -133,10 +143,11 @@ class Runner:
         headers = dict(message.headers)
         if message.content_type:
             headers["Content-Type"] = message.content_type
-        if send in ("http", "ITI-65") and self._is_for_target(message, url):
+        is_known = self._is_for_target(message, url)
+        if send in ("http", "ITI-65") and is_known:
             for name, text in self.target.tickets.headers(who, patient, message.method, url).items():
                 headers.setdefault(name, text)
-        return message, Request(message.method, url, headers, message.body)
+        return message, Request(message.method, url, headers, message.body, anonymous=not is_known)
 
     def _is_for_target(self, message: Message, url: str) -> bool:
         """Whether a ticket may go there: an address out of an answer may be of any host."""

@@ -30,14 +30,19 @@ class NoReply(XdsError):
     """There is no answer that could be judged, and why."""
 
 
+class TooSlow(NoReply):
+    """It did not come, or did not end, in time."""
+
+
 @dataclass(frozen=True)
 class Request:
-    """What goes over the wire."""
+    """What goes over the wire; over TLS without the client certificate when it is `anonymous`."""
 
     method: str
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    anonymous: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,17 +76,21 @@ class Http:
         key: Path | None = None,
     ) -> None:
         try:
-            context = ssl.create_default_context(cafile=ca)
-            context.minimum_version = ssl.TLSVersion.TLSv1_2
+            bare, own = (ssl.create_default_context(cafile=ca) for _ in range(2))
             if certificate is not None:
-                context.load_cert_chain(certificate, key)
+                own.load_cert_chain(certificate, key)
         except (OSError, ssl.SSLError) as error:
             raise XdsError(f"the certificates cannot be used: {error}") from None
-        self._pool = urllib3.PoolManager(ssl_context=context, maxsize=4)
         self._lines: weakref.WeakSet[socket.socket] = weakref.WeakSet()
-        self._pool.pool_classes_by_scheme = _noting(self._lines)
+        self._own, self._bare = self._pool(own), self._pool(bare)
         self._seconds = seconds
         self._endless = f"The answer did not end within {seconds:g} s."
+
+    def _pool(self, context: ssl.SSLContext) -> urllib3.PoolManager:
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        pool = urllib3.PoolManager(ssl_context=context, maxsize=4)
+        pool.pool_classes_by_scheme = _noting(self._lines)
+        return pool
 
     def send(self, request: Request) -> Raw:
         """One request, one answer. Raises NoReply."""
@@ -106,7 +115,7 @@ class Http:
     def _send(self, request: Request, over: threading.Event) -> Raw:
         until = time.monotonic() + self._seconds
         try:
-            answer = self._pool.request(
+            answer = (self._bare if request.anonymous else self._own).request(
                 request.method,
                 request.url,
                 body=request.body or None,
@@ -119,8 +128,8 @@ class Http:
             )
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             if over.is_set():
-                raise NoReply(f"There was no answer within {self._seconds:g} s.") from None
-            raise NoReply(_why(error, self._seconds)) from None
+                raise TooSlow(f"There was no answer within {self._seconds:g} s.") from None
+            raise _why(error, self._seconds) from None
         whole = False
         try:
             body = bytearray()
@@ -131,15 +140,15 @@ class Http:
                         f"The answer is larger than {_MOST // 1024 // 1024} MiB; the rest was not read."
                     )
                 if time.monotonic() > until:
-                    raise NoReply(self._endless)
+                    raise TooSlow(self._endless)
             if over.is_set():  # the end may be that of the line
-                raise NoReply(self._endless)
+                raise TooSlow(self._endless)
             answer.drain_conn()
             whole = True
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             if over.is_set():
-                raise NoReply(self._endless) from None
-            raise NoReply(_why(error, self._seconds, "In the middle of the answer: ")) from None
+                raise TooSlow(self._endless) from None
+            raise _why(error, self._seconds, "In the middle of the answer: ") from None
         finally:
             if not whole:  # what is left of it would be in the way of the next answer
                 answer.close()
@@ -197,13 +206,15 @@ def _noting(lines: weakref.WeakSet[socket.socket]) -> dict[str, Any]:
     return {"http": PlainPool, "https": SecurePool}
 
 
-def _why(error: Exception, seconds: float, when: str = "") -> str:
+def _why(error: Exception, seconds: float, when: str = "") -> NoReply:
     if isinstance(error, urllib3.exceptions.NewConnectionError):
-        return f"{when}Nobody can be reached there."
+        return NoReply(f"{when}Nobody can be reached there.")
     if isinstance(error, urllib3.exceptions.ConnectTimeoutError | urllib3.exceptions.ReadTimeoutError):
-        return f"{when}There was no answer within {seconds:g} s."
+        return TooSlow(f"{when}There was no answer within {seconds:g} s.")
     if isinstance(error, urllib3.exceptions.SSLError | ssl.SSLError):
-        return f"{when}No secure connection came about; give --ca, --certificate and --key if it needs them."
+        return NoReply(
+            f"{when}No secure connection came about; give --ca, --certificate and --key if it needs them."
+        )
     if isinstance(error, urllib3.exceptions.LocationValueError | urllib3.exceptions.LocationParseError):
-        return "The address is none: it is written http://host:port/path or https://host:port/path."
-    return f"{when}The connection was broken off, or what came is no HTTP ({type(error).__name__})."
+        return NoReply("The address is none: it is written http://host:port/path or https://host:port/path.")
+    return NoReply(f"{when}The connection was broken off, or what came is no HTTP ({type(error).__name__}).")
