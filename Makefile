@@ -42,6 +42,7 @@ fuzz: .venv/ready
 
 .venv/ready: setup.cfg pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "xds needs Python 3.11 or later: make PYTHON=/path/to/python3.11 …")'
+	@echo "Setting up .venv, once: a minute or two"
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@

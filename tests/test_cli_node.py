@@ -51,6 +51,13 @@ WRONG: list[tuple[str, str, dict[str, str], int, str]] = [
         1,
         "the settings file cannot be read: No such file",
     ),
+    (
+        "a folder for captures that cannot be",
+        "serve --capture /proc/nowhere/there",
+        {},
+        1,
+        "node.capture: nothing can be kept there: No such file or directory",
+    ),
     ("a host name", "check", {"node__listen": "localhost:8080"}, 1, "write an address such as 127.0.0.1"),
     ("a zone", "check", {"node__listen": "[fe80::1%lo]:80"}, 1, "write an address such as 127.0.0.1"),
     ("a port of other digits", "check", {"node__listen": "127.0.0.1:\uff18\uff10"}, 1, "is not host:port"),

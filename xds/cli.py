@@ -73,6 +73,8 @@ def serve(arguments: argparse.Namespace) -> int:
     _try_to_listen("node.listen", host, port)  # before the database is touched: a running node may have it
     if settings["patients.mllp_listen"]:
         _try_to_listen("patients.mllp_listen", *settings["patients.mllp_listen"])
+    if settings["node.capture"]:
+        _try_to_keep(settings["node.capture"])
     with _documents(settings), _database(settings) as database:
         if database.is_embedded:
             database.migrate()  # it is the node's own
@@ -393,6 +395,15 @@ def _try_to_listen(key: str, host: str, port: int) -> None:
             trial.listen()
     except OSError as error:
         raise SettingsError(f"{key}: the node cannot listen there: {error.strerror}") from None
+
+
+def _try_to_keep(folder: Path) -> None:
+    """Raise SettingsError when nothing could be captured there: later only the log would say so."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise SettingsError(f"node.capture: nothing can be kept there: {error.strerror}") from None
 
 
 def _patient(text: str) -> str:

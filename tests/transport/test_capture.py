@@ -155,9 +155,10 @@ def test_the_command_line_says_it_as_the_setting_does(captured: Captured) -> Non
 
 
 def test_what_cannot_be_written_fails_no_request(new_node: Callable[..., Node], tmp_path: Path) -> None:
-    """The folder is a file: requests are answered, and the log says what is missing."""
-    (tmp_path / "file").touch()
-    node = new_node(node__capture=tmp_path / "file")
+    """The folder became a file: requests are answered, and the log says what is missing."""
+    node = new_node(node__capture=tmp_path / "kept")
+    (tmp_path / "kept").rmdir()
+    (tmp_path / "kept").touch()
     assert send(node, m.plain(m.find_documents(), "ITI-18")).outcome == SUCCESS
     assert "capture failed: " in node.log.read_text()
 
