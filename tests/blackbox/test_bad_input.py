@@ -20,7 +20,7 @@ from lxml import etree
 
 from tests.blackbox import bad, bad_registry
 from tests.blackbox import messages as m
-from tests.blackbox.bad import LIMITS, NODES, Case, Fault, Http, NotAccepted, Partial, Refused
+from tests.blackbox.bad import NODES, Case, Fault, Http, NotAccepted, Partial, Refused
 from tests.blackbox.state import TABLES, beneath, counts, published, rows, staged
 from tests.blackbox.wire import FAILURE, PARTIAL, SEVERITY, SOAP12, SUCCESS, WSA, Reply, send
 from tests.nodes import Node
@@ -330,7 +330,7 @@ def test_a_content_length_that_promises_too_much_is_refused_after_the_idle_time(
     assert answer.startswith(b"HTTP/1.1 500"), answer[:200]
     assert b"limits.idle_seconds" in answer
     assert b"reference" in answer
-    assert time.monotonic() - began < LIMITS["idle_seconds"] + 4
+    assert time.monotonic() - began < 40  # and not 60
     assert before == counts(small)
     _answers_well(small)
 

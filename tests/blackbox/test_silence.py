@@ -17,7 +17,7 @@ from tests.nodes import Node
 #: Connections are the matter here, whatever the database.
 pytestmark = pytest.mark.parametrize("engine", ["sqlite"], indirect=True, scope="session")
 
-IDLE = 1
+IDLE = 2
 #: The beginning of a request that promises 100,000 bytes and sends one.
 BEGUN = (
     b"POST /xds/registry HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/soap+xml\r\n"
@@ -27,7 +27,7 @@ BEGUN = (
 
 @pytest.fixture(scope="module")
 def impatient(new_node: Callable[..., Node]) -> Node:
-    """A node with few threads that waits a second for silent senders."""
+    """A node with few threads that waits two seconds for silent senders."""
     return new_node(node__threads=4, limits__idle_seconds=IDLE)
 
 
@@ -50,7 +50,7 @@ def test_more_silent_senders_than_threads_do_not_keep_a_good_request_waiting(imp
         time.sleep(0.2)
         began = time.monotonic()
         assert send(impatient, m.plain(m.find_documents(), "ITI-18")).outcome == SUCCESS
-        assert time.monotonic() - began < 8
+        assert time.monotonic() - began < 30
         for each in connections:
             assert each.recv(100).startswith(b"HTTP/1.1 500")
 
@@ -60,13 +60,13 @@ def test_a_sender_that_drips_is_ended_and_told_so(impatient: Node) -> None:
     with silent(impatient, 1) as (connection,):
         connection.settimeout(0.2)
         answer, began = b"", time.monotonic()
-        while not answer and time.monotonic() - began < 10:
+        while not answer and time.monotonic() - began < 30:
             with contextlib.suppress(BrokenPipeError):
                 connection.sendall(b" ")
             with contextlib.suppress(TimeoutError):
                 answer = connection.recv(4096)
         assert b"limits.idle_seconds" in answer
-        assert time.monotonic() - began < 8
+        assert time.monotonic() - began < 30
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_a_slow_receiver_is_not_taken_for_a_silent_sender(impatient: Node, docum
             began = time.monotonic()
             while piece := connection.recv(65536):
                 received += piece
-                if time.monotonic() - began < 3:
+                if time.monotonic() - began < 5:
                     time.sleep(0.02)
         assert told.result().startswith(b"HTTP/1.1 500")
     assert document.content in received
@@ -134,9 +134,9 @@ def test_receivers_that_do_not_read_do_not_keep_a_good_request_waiting(
         time.sleep(0.5)
         began = time.monotonic()
         assert send(impatient, m.plain(m.find_documents(), "ITI-18")).outcome == SUCCESS
-        assert time.monotonic() - began < 8
+        assert time.monotonic() - began < 30
         ended = 0
-        while ended < 6 and time.monotonic() - began < 15:
+        while ended < 6 and time.monotonic() - began < 60:
             time.sleep(0.2)
             ended = impatient.log.read_text().count("receiver went away") - before
         assert ended == 6

@@ -799,7 +799,7 @@ def test_a_reply_to_nothing_is_a_fault_on_record(pair: Pair) -> None:
 def test_replies_do_not_wait_for_those_who_wait_for_them(pair: Pair, tmp_path: Path) -> None:
     """More requests than threads: some of these stay free to take replies in, and the rest is told so."""
     region = replace(pair.region, make=lambda **settings: nodes.Node(tmp_path, **settings), folder=tmp_path)
-    lines = community(PEER, pair.peer.url, asynchronous=True, query_seconds=10)
+    lines = community(PEER, pair.peer.url, asynchronous=True, query_seconds=40)
     node = region.gateway(lines, HOME, node__threads=4, gateway__own="left-out")
     node.environment["XDS_NODE__PUBLIC_URL"] = node.url
     node.start(90)
@@ -809,7 +809,7 @@ def test_replies_do_not_wait_for_those_who_wait_for_them(pair: Pair, tmp_path: P
         began = time.monotonic()
         with ThreadPoolExecutor(16) as pool:
             replies = list(pool.map(lambda each: send(node, each), requests))
-        assert time.monotonic() - began < 9
+        assert time.monotonic() - began < 30
         busy = [rules(each) for each in replies if each.outcome != SUCCESS]
         assert busy == [[("XDSRegistryBusy", "", "community-requests")]] * len(busy)
         assert 3 <= len(replies) - len(busy)

@@ -537,8 +537,8 @@ def test_many_requests_wait_at_the_same_time(peer: Peer) -> None:
     for each in connections:
         assert each.recv(15) == b"HTTP/1.1 200 OK"
         each.close()
-    assert 0.3 <= time.monotonic() - begun < 10
-    assert (peer.figures.cpu - before.cpu) / 200 < 0.002
+    assert 0.3 <= time.monotonic() - begun < 60 == 200 * 0.3
+    assert (peer.figures.cpu - before.cpu) / 200 < 0.005
 
 
 def test_tls_asks_for_a_certificate_and_keeps_it(tmp_path: Path) -> None:

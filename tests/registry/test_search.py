@@ -385,7 +385,7 @@ def test_no_name_makes_a_search_slow(database_url: str, form: str, value: str) -
     names_of = _name(schema.document_entry, 3, form)
     bound = names_of.bind("pattern", (value,), Codes(database), database)
     text = "\x1f" + "\x1f".join(f"a1^{'a' * 60}^{'a' * 200}^{'a ' * 80}" for _ in range(300)) + "\x1f"
-    assert seconds(database, text, bound["pattern"]) < 5
+    assert seconds(database, text, bound["pattern"]) < 30
     database.close()
 
 
@@ -395,10 +395,10 @@ def test_no_number_of_values_makes_a_search_slow(database_url: str) -> None:
     names_of = _name(schema.document_entry, 2, "contains")
     pattern = names_of.bind("pattern", ("aab",) * 20, Codes(database), database)["pattern"]
     text = "\x1f" + "\x1f".join(f"a1^{'a' * 60}^{'a' * 200}" for _ in range(100)) + "\x1f"
-    assert seconds(database, text, pattern) < 5
+    assert seconds(database, text, pattern) < 30
     pattern = _reference(["a^1.2"] * 300, Codes(database), database)
     text = "\x1f" + "\x1f".join(f"r{'a' * 200}^^^&1.3&ISO^x" for _ in range(100)) + "\x1f"
-    assert seconds(database, text, pattern) < 5
+    assert seconds(database, text, pattern) < 30
     database.close()
 
 

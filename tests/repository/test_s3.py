@@ -144,7 +144,7 @@ def test_a_server_that_is_silent_is_busy_soon(rig: Rig) -> None:
         began = time.monotonic()
         with _impatient():
             assert _busy(deed) == "the S3 server does not answer in time"
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 25  # and not 30
         assert sum(line.startswith(("PUT", "HEAD")) for line in rig.proxy.lines) <= 1
     rig.proxy.calm()
     assert rig.beneath.keys() == [key]
@@ -391,7 +391,7 @@ def test_a_download_that_trickles_is_given_up(rig: Rig, monkeypatch: pytest.Monk
     rig.proxy.be(Mood("^GET", drip=(0.1, 100)))
     began = time.monotonic()
     assert _busy(lambda: rig.read(key)) == "the S3 server is too slow"
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 25  # and not 30
 
 
 @ONLY_MOTO

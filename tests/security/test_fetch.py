@@ -76,7 +76,7 @@ def test_what_is_no_answer_is_an_error(case: str, monkeypatch: pytest.MonkeyPatc
         started = time.monotonic()
         with pytest.raises(OSError, match=sentence):
             fetch(address.url)
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 5
         assert address.asked == ["/keys"]
 
 

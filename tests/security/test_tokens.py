@@ -313,11 +313,11 @@ def test_an_issuer_of_saml_tickets_issues_no_tokens(kind: TicketKind) -> None:
 def test_a_large_token_is_refused_at_once() -> None:
     """4 MB cost no more than looking at their length."""
     text = jwts.jwt(HEADER, {**MACHINE, "name": "a" * 3_000_000})
-    began = time.perf_counter()
+    began = time.thread_time()
 
     assert refusal(text) == "token-size"
     assert tokens.issuer_name(text) == ""
-    assert time.perf_counter() - began < 0.1
+    assert time.thread_time() - began < 0.5
 
 
 def test_the_issuer_name_is_what_the_token_claims_unverified() -> None:

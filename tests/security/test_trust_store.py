@@ -448,16 +448,15 @@ def test_no_request_waits_for_the_network_but_one_that_asks_for_it(
     """`trust` never; `refresh` for a while only when another one is at it."""
     monkeypatch.setattr(trust_store, "WAIT_SECONDS", 0.05)
     store = store_of(f'jwks = "{address.url}"', "helseid")
-    address.delay = 1.5
+    address.delay = 3
     fetching = threading.Thread(target=store.refresh, args=(ISSUER,))
     fetching.start()
     while not address.asked:
         time.sleep(0.01)
-    started = time.monotonic()
     times.pass_by(1)
     assert store.trust.generation == 1
     assert not store.refresh(ISSUER)
-    assert time.monotonic() - started < 1
+    assert fetching.is_alive()
     fetching.join()
     assert len(address.asked) == 1
     assert ids(store) == ["old"]

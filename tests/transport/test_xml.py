@@ -116,11 +116,11 @@ def test_one_huge_text_is_refused_with_advice() -> None:
 
 def test_a_long_prologue_takes_linear_time() -> None:
     """A megabyte of comments before the root is no way to keep us busy."""
-    began = time.perf_counter()
+    began = time.thread_time()
     xml.parse(b"<!---->" * 150_000 + b"<a/>")
     refusal(b"<?x ?>" * 150_000 + b"<!--")
 
-    assert time.perf_counter() - began < 2
+    assert time.thread_time() - began < 2
 
 
 def test_the_first_schemas_of_a_process_compile_in_many_threads_at_once() -> None:
@@ -288,8 +288,8 @@ def test_a_beginning_takes_linear_time() -> None:
         b"<!---->" * 140_000 + b"<a><body>",
         b"<a>" + b"<b/>" * 240_000 + b"<body>",
     )
-    began = time.perf_counter()
+    began = time.thread_time()
     for each in fillings:
         beginning(each, 2_000_000)
 
-    assert time.perf_counter() - began < 5
+    assert time.thread_time() - began < 5
